@@ -1,0 +1,107 @@
+package orbit
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"strconv"
+	"time"
+)
+
+// Phase is where a call stands.
+type Phase uint8
+
+// The phases of a call.
+const (
+	Parked     Phase = iota // in its orbit, with music
+	Retrieving              // answered to a retriever whose ACK has not come
+	Returning               // in its orbit, with music, while the parker is rung
+	Bridged                 // joined with Other; At is empty
+)
+
+// String returns the phase as the HTTP interface names it.
+func (p Phase) String() string {
+	return [...]string{"parked", "retrieving", "returning", "bridged"}[p]
+}
+
+// Call is one call that parkd holds: a durable value. A leg is named by the
+// id that internal/leg gave it.
+type Call struct {
+	ID      string    `json:"id"`
+	At      string    `json:"at,omitempty"`     // orbit; empty once bridged
+	Home    string    `json:"home"`             // its last orbit
+	Caller  string    `json:"caller"`           // leg of the parked party
+	Other   string    `json:"other,omitempty"`  // leg of the retriever, or of a return
+	Parker  string    `json:"parker,omitempty"` // whom a return calls; a validated URI
+	Self    string    `json:"self,omitempty"`   // the caller's own validated URI, should their leg prove to be a consultation
+	Name    string    `json:"name,omitempty"`   // of the caller
+	URI     string    `json:"uri"`              // of the caller
+	Codec   string    `json:"codec,omitempty"`
+	Phase   Phase     `json:"phase"`
+	Seq     uint64    `json:"seq"`             // place in the FIFO
+	Since   time.Time `json:"since"`           // parked since
+	Due     time.Time `json:"due,omitzero"`    // the next return, or the end of ringing
+	Tries   int       `json:"tries,omitempty"` // failed returns
+	Attempt int       `json:"attempt,omitempty"`
+	Turn    int       `json:"turn,omitempty"` // numbers the call's parkings: a new alias each
+	Guard   time.Time `json:"guard,omitzero"` // until then nobody may take Other's place
+}
+
+// Alias is the dialog that lamps publish for a parked call: a Call-ID and two
+// tags made for one parking, never those of a real dialog (RFC 4235 3.7.2
+// asks to keep real ones private). An INVITE with Replaces of it retrieves
+// that very call; it ends with the parking.
+type Alias struct {
+	CallID    string `json:"call_id"`
+	LocalTag  string `json:"local_tag"`
+	RemoteTag string `json:"remote_tag"`
+}
+
+// Alias returns the alias of the call's present parking.
+func (c *Call) Alias() Alias {
+	sum := sha256.Sum256([]byte(c.ID + "/" + strconv.Itoa(c.Turn)))
+	h := hex.EncodeToString(sum[:])
+	return Alias{CallID: h[:24], LocalTag: h[24:36], RemoteTag: h[36:48]}
+}
+
+// fetchable reports whether a retrieve may take the call.
+func (c *Call) fetchable() bool {
+	return c.At != "" && (c.Phase == Parked || c.Phase == Returning)
+}
+
+// deadline is when the call next wants a decision; zero = never.
+func (c *Call) deadline(maxTime time.Duration) time.Time {
+	if c.At == "" {
+		return time.Time{}
+	}
+	t := c.Due
+	if maxTime > 0 {
+		if end := c.Since.Add(maxTime); t.IsZero() || end.Before(t) {
+			t = end
+		}
+	}
+	return t
+}
+
+// parkAgain puts the call back where it was after a retrieve or return that
+// came to nothing. The next return is a time-out away.
+func (c *Call) parkAgain(now time.Time, t Timeout) {
+	c.Phase, c.Other, c.Guard = Parked, "", time.Time{}
+	c.arm(now, t)
+}
+
+// arm sets when the call is next to be returned.
+func (c *Call) arm(now time.Time, t Timeout) {
+	c.Due = time.Time{}
+	if t.Enabled && c.target(t) != "" {
+		c.Due = now.Add(t.After)
+	}
+}
+
+// target is whom the next return calls: the parker, after enough failures the
+// fallback, where there is neither "".
+func (c *Call) target(t Timeout) string {
+	if t.Fallback != "" && (c.Parker == "" || c.Tries >= t.FallbackAfter) {
+		return t.Fallback
+	}
+	return c.Parker
+}

@@ -1,0 +1,99 @@
+package orbit
+
+import "errors"
+
+// Refusals. Package leg maps them to SIP status codes, in one place.
+var (
+	ErrUnknown  = errors.New("no such orbit")
+	ErrNothing  = errors.New("nothing to retrieve")
+	ErrFull     = errors.New("orbit full")
+	ErrLimit    = errors.New("too many parked calls")
+	ErrDraining = errors.New("shutting down")
+	ErrReplaces = errors.New("replaces matches no dialog")
+	ErrGuarded  = errors.New("leg has just retrieved and cannot be replaced")
+	ErrEarly    = errors.New("replaced dialog is not early")
+	ErrStore    = errors.New("journal cannot be written")
+	ErrGone     = errors.New("no such call")
+	ErrNobody   = errors.New("nobody to call back")
+)
+
+// Command is anything that a decision is wanted for.
+type Command interface{ command() }
+
+// Replaces is a Replaces header field (RFC 3891).
+type Replaces struct {
+	CallID, ToTag, FromTag string
+	EarlyOnly              bool
+	Leg                    string // the leg whose dialog it names, "" if none of ours
+}
+
+// Invite asks what to do with a new INVITE whose media is already reserved.
+type Invite struct {
+	Leg       string    // the new leg; also the id of the call it may become
+	To        string    // user part of the Request-URI, unescaped
+	Retrieve  bool      // ;operation=retrieve
+	Replaces  *Replaces // nil if absent
+	Referred  bool      // a parker header was there: a transfer
+	Parker    string    // its URI, if a return may call it
+	Self      string    // the caller's own URI, if a return may call it
+	Shown     string    // Call-ID of the alias that this watcher's lamp showed, "" if none
+	Name, URI string    // of the caller
+	Codec     string    // agreed; "" in an offerless INVITE
+	Record    []byte    // snapshot of the leg, opaque here
+}
+
+// Acked says that a leg's 200 was acknowledged (RFC 3261 13.3.1.4), and with
+// which codec.
+type Acked struct{ Leg, Codec string }
+
+// Answered says that the party whom a return called has answered.
+type Answered struct {
+	Leg    string
+	Record []byte
+}
+
+// Hangup says that a leg has ended, however it did: BYE, CANCEL, an error
+// response to our INVITE, no ACK, a dead peer, or our own Bye.
+type Hangup struct {
+	Leg  string
+	Code int // SIP status that ended an INVITE of ours, 0 if none
+}
+
+// Key says that a leg's party pressed a key.
+type Key struct {
+	Leg   string
+	Digit byte
+}
+
+// Note replaces a leg's snapshot.
+type Note struct {
+	Leg    string
+	Record []byte
+}
+
+// Return asks to call the parker of a call back at once.
+type Return struct{ Call string }
+
+// Drop asks to end a call.
+type Drop struct{ Call string }
+
+// Due asks to decide what the earliest deadline calls for, if it has passed.
+type Due struct{}
+
+// Undo takes back a new park that could not be written down.
+type Undo struct{ Leg string }
+
+// Drain refuses new parks from now on.
+type Drain struct{}
+
+func (Invite) command()   {}
+func (Acked) command()    {}
+func (Answered) command() {}
+func (Hangup) command()   {}
+func (Key) command()      {}
+func (Note) command()     {}
+func (Return) command()   {}
+func (Drop) command()     {}
+func (Due) command()      {}
+func (Undo) command()     {}
+func (Drain) command()    {}

@@ -1,0 +1,186 @@
+package orbit
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+)
+
+// Decide says what a command changes and what is to be done then. It only
+// reads. After an error the state is as before and nothing is to be done but
+// to tell whoever asked.
+func (s *State) Decide(now time.Time, c Command) (Change, error) {
+	switch c := c.(type) {
+	case Invite:
+		return s.invite(now, c)
+	case Acked:
+		return s.acked(c), nil
+	case Answered:
+		return s.answered(c), nil
+	case Hangup:
+		return s.hangup(now, c), nil
+	case Key:
+		return s.key(now, c), nil
+	case Note:
+		return s.note(c), nil
+	case Return:
+		return s.returnNow(now, c)
+	case Drop:
+		return s.drop(c)
+	case Due:
+		return s.passed(now), nil
+	case Undo:
+		return s.undo(c), nil
+	case Drain:
+		return Change{Drain: true}, nil
+	}
+	return Change{}, fmt.Errorf("unknown command %T", c)
+}
+
+// call finds the call that a leg belongs to, nil if it belongs to none.
+func (s *State) call(leg string) *entry {
+	l, ok := s.legs[leg]
+	if !ok || l.call == "" {
+		return nil
+	}
+	return s.calls[l.call]
+}
+
+// settings returns the configuration of the orbit that a call is or was in.
+// For an orbit that is configured no more all of it is off.
+func (s *State) settings(ext string) Orbit {
+	if p := s.places[ext]; p != nil {
+		return p.Orbit
+	}
+	return Orbit{}
+}
+
+// acked: a retriever's ACK frees the place in the orbit.
+func (s *State) acked(in Acked) (ch Change) {
+	e := s.call(in.Leg)
+	if e == nil {
+		return ch
+	}
+	c := e.Call
+	switch {
+	case c.Phase == Retrieving && c.Other == in.Leg:
+		c.Phase, c.At = Bridged, ""
+		ch.event(KindRetrieved, &c, "")
+	case c.Caller == in.Leg && in.Codec != "" && in.Codec != c.Codec:
+		c.Codec = in.Codec // an offerless INVITE brings its codec with the ACK
+	default:
+		return ch
+	}
+	ch.put(c)
+	return ch
+}
+
+// answered: the parker has the caller, unless somebody was faster.
+func (s *State) answered(in Answered) (ch Change) {
+	e := s.call(in.Leg)
+	if e == nil || e.Phase != Returning || e.Other != in.Leg {
+		ch.bye(in.Leg, "no longer wanted")
+		return ch
+	}
+	c := e.Call
+	c.Phase, c.At, c.Due = Bridged, "", time.Time{}
+	ch.put(c)
+	ch.leg(in.Leg, in.Record)
+	ch.after(Bridge{c.Caller, c.Other})
+	ch.event(KindReturned, &c, "")
+	return ch
+}
+
+// hangup: a leg has ended, and with it goes what hangs on it.
+func (s *State) hangup(now time.Time, in Hangup) (ch Change) {
+	if _, known := s.legs[in.Leg]; !known {
+		return ch
+	}
+	ch.leg(in.Leg, nil)
+	e := s.call(in.Leg)
+	if e == nil { // one that we were ending
+		return ch
+	}
+	c := e.Call
+	switch {
+	case in.Leg == c.Caller:
+		ch.end(&c, "caller hung up", c.Other)
+	case c.Phase == Bridged:
+		ch.end(&c, "retriever hung up", c.Caller)
+	case c.Phase == Returning:
+		s.returnFailed(now, &ch, c, failure(in.Code))
+	default: // Retrieving: the retriever never confirmed
+		o := s.settings(c.At)
+		c.parkAgain(now, o.Timeout)
+		c.Turn++ // RFC 4235 3.7.1: a terminated dialog does not come back
+		ch.put(c)
+		ch.after(Play{c.Caller, o.Music})
+		ch.event(KindKept, &c, "retriever did not confirm")
+	}
+	return ch
+}
+
+// end drops a call and the leg that is left of it.
+func (ch *Change) end(c *Call, reason, left string) {
+	ch.Del = append(ch.Del, c.ID)
+	ch.bye(left, reason)
+	ch.event(KindEnded, c, reason)
+}
+
+func failure(code int) string {
+	if code == 0 {
+		return "no answer"
+	}
+	return "answered " + strconv.Itoa(code)
+}
+
+func (s *State) note(in Note) (ch Change) {
+	if _, known := s.legs[in.Leg]; known && in.Record != nil {
+		ch.leg(in.Leg, in.Record)
+	}
+	return ch
+}
+
+func (s *State) drop(in Drop) (ch Change, err error) {
+	e := s.calls[in.Call]
+	if e == nil {
+		return ch, fmt.Errorf("drop %s: %w", in.Call, ErrGone)
+	}
+	c := e.Call
+	ch.end(&c, "dropped", c.Caller)
+	ch.bye(c.Other, "dropped")
+	return ch, nil
+}
+
+// undo takes a park back whose record could not be written.
+func (s *State) undo(in Undo) (ch Change) {
+	e := s.call(in.Leg)
+	if e == nil || e.Caller != in.Leg || e.Phase != Parked {
+		return ch
+	}
+	c := e.Call
+	ch.Del = append(ch.Del, c.ID)
+	ch.leg(in.Leg, nil)
+	ch.Now = append(ch.Now, Refuse{in.Leg, ErrStore})
+	ch.event(KindEnded, &c, ErrStore.Error())
+	return ch
+}
+
+// passed: the earliest deadline, if it lies behind us.
+func (s *State) passed(now time.Time) (ch Change) {
+	if len(s.due) == 0 || s.due[0].at.After(now) {
+		return ch
+	}
+	c := s.due[0].Call
+	switch {
+	case s.set.MaxTime > 0 && !c.Since.Add(s.set.MaxTime).After(now):
+		ch.end(&c, "parked for too long", c.Caller)
+		ch.bye(c.Other, "parked for too long")
+	case c.Phase == Returning:
+		ch.bye(c.Other, "no answer")
+		s.returnFailed(now, &ch, c, "no answer")
+	case c.Phase == Parked:
+		s.ring(now, &ch, c)
+	}
+	return ch
+}

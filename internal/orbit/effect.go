@@ -1,0 +1,156 @@
+package orbit
+
+import "time"
+
+// Party is somebody as phones show them.
+type Party struct{ Name, URI string }
+
+// Effect is something that the network has to do. Carrying one out twice does
+// no harm: after a crash Owed repeats what may have been done before.
+type Effect interface {
+	// LegID names the leg that carries the effect out.
+	LegID() string
+}
+
+// Answer accepts a leg's INVITE: with music, or joined with Peer, whose codec
+// it prefers and whose party it shows (P-Asserted-Identity).
+type Answer struct {
+	Leg   string
+	Orbit string
+	Music string // played when Peer is empty
+	Peer  string
+	Party Party
+}
+
+// Refuse declines a leg's INVITE.
+type Refuse struct {
+	Leg string
+	Err error
+}
+
+// Play gives a leg, bridged before or not, the music of its orbit.
+type Play struct{ Leg, Music string }
+
+// Bridge joins a leg with another.
+type Bridge struct{ Leg, Peer string }
+
+// Ring calls somebody on a new leg, for a caller who keeps the music.
+type Ring struct {
+	Leg    string
+	Target string // URI, or an extension of the PBX
+	Caller string // leg of the caller: says whom to send the INVITE to
+	Orbit  string
+	Party  Party // the caller, as the called phone shows them
+}
+
+// Bye ends a leg in whatever way its state asks for: BYE, CANCEL or refusal.
+type Bye struct{ Leg, Reason string }
+
+// LegID implements Effect.
+func (e Answer) LegID() string { return e.Leg }
+
+// LegID implements Effect.
+func (e Refuse) LegID() string { return e.Leg }
+
+// LegID implements Effect.
+func (e Play) LegID() string { return e.Leg }
+
+// LegID implements Effect.
+func (e Bridge) LegID() string { return e.Leg }
+
+// LegID implements Effect.
+func (e Ring) LegID() string { return e.Leg }
+
+// LegID implements Effect.
+func (e Bye) LegID() string { return e.Leg }
+
+// Kind names what happened to a call.
+type Kind string
+
+// The kinds of event.
+const (
+	KindParked      Kind = "parked"
+	KindTransferred Kind = "transferred" // a new leg took the place of one of the call's
+	KindRetrieved   Kind = "retrieved"
+	KindReturning   Kind = "returning"
+	KindReturned    Kind = "returned"
+	KindKept        Kind = "kept" // a return or retrieve came to nothing: parked still
+	KindEnded       Kind = "ended"
+)
+
+// Event is told to operators: logs, metrics, live views.
+type Event struct {
+	Kind   Kind
+	Orbit  string
+	Call   string
+	Detail string
+}
+
+// Change is the outcome of a decision.
+type Change struct {
+	Put    []Call
+	Del    []string
+	Legs   map[string][]byte // nil value: the leg is gone
+	Now    []Effect          // at once
+	After  []Effect          // once the change is durable, in order
+	Events []Event
+	Drain  bool
+
+	park string // the leg of a new park, which a failed write undoes
+}
+
+// Empty reports whether there is nothing to apply or to do.
+func (ch *Change) Empty() bool {
+	return len(ch.Put) == 0 && len(ch.Del) == 0 && len(ch.Legs) == 0 &&
+		len(ch.Now) == 0 && len(ch.After) == 0 && !ch.Drain
+}
+
+// durable reports whether the change has something to write down.
+func (ch *Change) durable() bool {
+	return len(ch.Put) > 0 || len(ch.Del) > 0 || len(ch.Legs) > 0
+}
+
+func (ch *Change) put(c Call) { ch.Put = append(ch.Put, c) }
+
+func (ch *Change) leg(id string, record []byte) {
+	if ch.Legs == nil {
+		ch.Legs = map[string][]byte{}
+	}
+	ch.Legs[id] = record
+}
+
+func (ch *Change) after(e ...Effect) { ch.After = append(ch.After, e...) }
+
+func (ch *Change) bye(leg, reason string) {
+	if leg != "" {
+		ch.After = append(ch.After, Bye{leg, reason})
+	}
+}
+
+func (ch *Change) event(k Kind, c *Call, detail string) {
+	ch.Events = append(ch.Events, Event{k, c.Home, c.ID, detail})
+}
+
+// CallView is a call as operators see it.
+type CallView struct {
+	ID      string
+	State   string // parked retrieving returning bridged
+	Orbit   string // the orbit it is in, or was in before it was bridged
+	Caller  Party
+	Parker  string
+	Since   time.Time
+	Returns time.Time // zero = no return is due
+	Codec   string
+	Alias   Alias
+}
+
+// View is an orbit as lamps and operators see it.
+type View struct {
+	Orbit   string
+	Name    string
+	Music   string
+	Enabled bool
+	State   string    // free parked returning
+	Head    *CallView // the next to be retrieved, nil if there is none
+	Count   int       // calls in the orbit
+}

@@ -1,0 +1,207 @@
+package orbit
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// guard is how long after a plain press nobody can take the presser's place:
+// the phone may have meant its call as the consultation of a transfer, and
+// whoever it transfers must not find themselves talking to the parked caller.
+const guard = 10 * time.Second
+
+// invite reads an INVITE in the order of the design: Replaces, retrieve code,
+// parker header, press of a watcher, direct dial. So a late press never
+// fetches somebody else's call, and nobody is joined because an orbit
+// happened to be busy.
+func (s *State) invite(now time.Time, in Invite) (Change, error) {
+	if in.Replaces != nil {
+		return s.replaces(now, in)
+	}
+	ext, code := s.route(in.To)
+	p := s.places[ext]
+	if p == nil {
+		return Change{}, fmt.Errorf("invite to %q: %w", in.To, ErrUnknown)
+	}
+	if code || in.Retrieve {
+		if p.head == nil {
+			return Change{}, fmt.Errorf("retrieve from %s: %w", ext, ErrNothing)
+		}
+		return s.retrieve(p.head.Call, in, time.Time{}), nil
+	}
+	if in.Referred {
+		return s.park(now, p, in)
+	}
+	if e, pressed := s.pressed(p, in); pressed {
+		if e == nil {
+			return Change{}, fmt.Errorf("press at %s: %w", ext, ErrNothing)
+		}
+		return s.retrieve(e.Call, in, now.Add(guard)), nil
+	}
+	return s.park(now, p, in)
+}
+
+// route splits what was dialled into an extension and whether a retrieve code
+// stood before it. An orbit's own extension wins over a code.
+func (s *State) route(user string) (ext string, code bool) {
+	if s.places[user] != nil {
+		return user, false
+	}
+	for _, c := range s.codes {
+		if ext, ok := strings.CutPrefix(user, c); ok && s.places[ext] != nil {
+			return ext, true
+		}
+	}
+	return user, false
+}
+
+// pressed reports whether a plain INVITE is the press of a lamp key, and the
+// call it is for: nil if that call is gone.
+func (s *State) pressed(p *place, in Invite) (*entry, bool) {
+	switch {
+	case p.Press == PressNever:
+		return nil, false
+	case in.Shown != "":
+		e := s.alias[in.Shown]
+		if e == nil || s.places[e.At] != p {
+			return nil, true // gone: never parked instead
+		}
+		return e, true
+	case p.Press == PressAlways && p.head != nil:
+		return p.head, true
+	}
+	return nil, false
+}
+
+// replaces: an alias is a press, a real dialog of ours is a transfer.
+func (s *State) replaces(now time.Time, in Invite) (Change, error) {
+	r := in.Replaces
+	if e := s.alias[r.CallID]; e != nil {
+		// Phones build Replaces from the document with the tags in either order.
+		a := e.Alias()
+		if (r.ToTag == a.LocalTag && r.FromTag == a.RemoteTag) || (r.ToTag == a.RemoteTag && r.FromTag == a.LocalTag) {
+			return s.retrieve(e.Call, in, time.Time{}), nil
+		}
+	}
+	e := s.call(r.Leg)
+	if e == nil || e.Phase == Returning && r.Leg == e.Other { // a leg that rings is no dialog to replace
+		return Change{}, fmt.Errorf("invite with replaces: %w", ErrReplaces)
+	}
+	if r.EarlyOnly { // RFC 3891 3: all our real dialogs are confirmed
+		return Change{}, fmt.Errorf("invite with replaces: %w", ErrEarly)
+	}
+	if r.Leg == e.Other && now.Before(e.Guard) {
+		return Change{}, fmt.Errorf("invite with replaces: %w", ErrGuarded)
+	}
+	return s.transfer(now, e.Call, in), nil
+}
+
+// transfer gives a leg's place and age to a new leg.
+func (s *State) transfer(now time.Time, c Call, in Invite) (ch Change) {
+	old := in.Replaces.Leg
+	answer := Answer{Leg: in.Leg, Orbit: c.Home}
+	switch {
+	case old == c.Other: // the retriever's
+		c.Other = in.Leg
+		answer.Peer, answer.Party = c.Caller, Party{c.Name, c.URI}
+	case c.Phase == Bridged || c.Phase == Retrieving:
+		s.become(&c, in)
+		answer.Peer = c.Other
+	default: // parked: a consultation call is completed
+		if c.Phase == Returning {
+			ch.bye(c.Other, "caller transferred")
+		}
+		parker := s.parker(in.Parker)
+		if parker == "" {
+			parker = s.parker(c.Self)
+		}
+		s.become(&c, in)
+		c.Parker, c.Tries = parker, 0
+		c.Turn++ // another caller: a press on the old lamp must not fetch them
+		o := s.settings(c.At)
+		c.parkAgain(now, o.Timeout)
+		answer.Music = o.Music
+	}
+	ch.put(c)
+	ch.leg(in.Leg, record(in))
+	ch.after(answer)
+	ch.bye(old, "replaced") // RFC 3891 3: the replaced dialog is ended with a BYE
+	ch.event(KindTransferred, &c, "")
+	return ch
+}
+
+// become makes the new leg's party the caller.
+func (s *State) become(c *Call, in Invite) {
+	c.Caller, c.Name, c.URI, c.Self, c.Codec = in.Leg, in.Name, in.URI, in.Self, in.Codec
+}
+
+// retrieve joins a new leg with a parked call. A return under way loses.
+func (s *State) retrieve(c Call, in Invite, guarded time.Time) (ch Change) {
+	if c.Phase == Returning {
+		ch.bye(c.Other, "retrieved")
+	}
+	c.Phase, c.Other, c.Due, c.Guard = Retrieving, in.Leg, time.Time{}, guarded
+	ch.put(c)
+	ch.leg(in.Leg, record(in))
+	// The answer first: the retriever waits for it.
+	ch.After = append([]Effect{Answer{Leg: in.Leg, Orbit: c.Home, Peer: c.Caller, Party: Party{c.Name, c.URI}}}, ch.After...)
+	return ch
+}
+
+// park takes a new call into an orbit.
+func (s *State) park(now time.Time, p *place, in Invite) (ch Change, err error) {
+	refuse := func(err error) (Change, error) {
+		return Change{}, fmt.Errorf("park on %s: %w", p.Extension, err)
+	}
+	switch limit := p.capacity(); {
+	case !p.Enabled:
+		return refuse(ErrUnknown)
+	case limit > 0 && p.count >= limit:
+		return refuse(ErrFull)
+	case s.drain:
+		return refuse(ErrDraining)
+	case s.set.MaxCalls > 0 && s.parked >= s.set.MaxCalls:
+		return refuse(ErrLimit)
+	}
+	c := Call{ID: in.Leg, At: p.Extension, Home: p.Extension, Seq: s.seq + 1, Since: now}
+	s.become(&c, in)
+	if in.Referred {
+		c.Parker = s.parker(in.Parker)
+	}
+	c.arm(now, p.Timeout)
+	ch.put(c)
+	ch.leg(in.Leg, record(in))
+	ch.after(Answer{Leg: in.Leg, Orbit: p.Extension, Music: p.Music})
+	ch.event(KindParked, &c, "")
+	ch.park = in.Leg
+	return ch, nil
+}
+
+// parker drops a return target that would come back to us: an orbit or a
+// retrieve code.
+func (s *State) parker(uri string) string {
+	if ext, _ := s.route(user(uri)); s.places[ext] != nil {
+		return ""
+	}
+	return uri
+}
+
+// user is the user part of a SIP URI, without parameters of its own.
+func user(uri string) string {
+	_, rest, _ := strings.Cut(uri, ":")
+	u, _, ok := strings.Cut(rest, "@")
+	if !ok {
+		return ""
+	}
+	u, _, _ = strings.Cut(u, ";")
+	return strings.ReplaceAll(strings.ReplaceAll(u, "%2A", "*"), "%2a", "*")
+}
+
+// record makes sure that a leg is known from its first change on.
+func record(in Invite) []byte {
+	if in.Record == nil {
+		return []byte{}
+	}
+	return in.Record
+}
