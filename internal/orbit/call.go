@@ -68,9 +68,10 @@ func (c *Call) fetchable() bool {
 	return c.At != "" && (c.Phase == Parked || c.Phase == Returning)
 }
 
-// deadline is when the call next wants a decision; zero = never.
+// deadline is when the call next wants a decision; zero = never. While it is
+// being retrieved nothing is due: the retriever's ACK or end comes soon.
 func (c *Call) deadline(maxTime time.Duration) time.Time {
-	if c.At == "" {
+	if !c.fetchable() {
 		return time.Time{}
 	}
 	t := c.Due

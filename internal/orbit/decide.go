@@ -85,7 +85,7 @@ func (s *State) answered(in Answered) (ch Change) {
 	c := e.Call
 	c.Phase, c.At, c.Due = Bridged, "", time.Time{}
 	ch.put(c)
-	ch.leg(in.Leg, in.Record)
+	ch.leg(in.Leg, known(in.Record))
 	ch.after(Bridge{c.Caller, c.Other})
 	ch.event(KindReturned, &c, "")
 	return ch
@@ -164,6 +164,13 @@ func (s *State) undo(in Undo) (ch Change) {
 	ch.Now = append(ch.Now, Refuse{in.Leg, ErrStore})
 	ch.event(KindEnded, &c, ErrStore.Error())
 	return ch
+}
+
+// fetched reports whether somebody is being joined with the caller on leg:
+// too late to refuse them.
+func (s *State) fetched(leg string) bool {
+	e := s.call(leg)
+	return e != nil && e.Phase != Parked
 }
 
 // passed: the earliest deadline, if it lies behind us.

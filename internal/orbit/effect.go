@@ -16,6 +16,7 @@ type Effect interface {
 // it prefers and whose party it shows (P-Asserted-Identity).
 type Answer struct {
 	Leg   string
+	Call  string
 	Orbit string
 	Music string // played when Peer is empty
 	Peer  string
@@ -37,6 +38,7 @@ type Bridge struct{ Leg, Peer string }
 // Ring calls somebody on a new leg, for a caller who keeps the music.
 type Ring struct {
 	Leg    string
+	Call   string
 	Target string // URI, or an extension of the PBX
 	Caller string // leg of the caller: says whom to send the INVITE to
 	Orbit  string

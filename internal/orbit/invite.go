@@ -2,6 +2,7 @@ package orbit
 
 import (
 	"fmt"
+	"net/url"
 	"strings"
 	"time"
 )
@@ -100,7 +101,7 @@ func (s *State) replaces(now time.Time, in Invite) (Change, error) {
 // transfer gives a leg's place and age to a new leg.
 func (s *State) transfer(now time.Time, c Call, in Invite) (ch Change) {
 	old := in.Replaces.Leg
-	answer := Answer{Leg: in.Leg, Orbit: c.Home}
+	answer := Answer{Leg: in.Leg, Call: c.ID, Orbit: c.Home}
 	switch {
 	case old == c.Other: // the retriever's
 		c.Other = in.Leg
@@ -124,7 +125,7 @@ func (s *State) transfer(now time.Time, c Call, in Invite) (ch Change) {
 		answer.Music = o.Music
 	}
 	ch.put(c)
-	ch.leg(in.Leg, record(in))
+	ch.leg(in.Leg, known(in.Record))
 	ch.after(answer)
 	ch.bye(old, "replaced") // RFC 3891 3: the replaced dialog is ended with a BYE
 	ch.event(KindTransferred, &c, "")
@@ -143,9 +144,9 @@ func (s *State) retrieve(c Call, in Invite, guarded time.Time) (ch Change) {
 	}
 	c.Phase, c.Other, c.Due, c.Guard = Retrieving, in.Leg, time.Time{}, guarded
 	ch.put(c)
-	ch.leg(in.Leg, record(in))
+	ch.leg(in.Leg, known(in.Record))
 	// The answer first: the retriever waits for it.
-	ch.After = append([]Effect{Answer{Leg: in.Leg, Orbit: c.Home, Peer: c.Caller, Party: Party{c.Name, c.URI}}}, ch.After...)
+	ch.After = append([]Effect{Answer{Leg: in.Leg, Call: c.ID, Orbit: c.Home, Peer: c.Caller, Party: Party{c.Name, c.URI}}}, ch.After...)
 	return ch
 }
 
@@ -171,8 +172,8 @@ func (s *State) park(now time.Time, p *place, in Invite) (ch Change, err error) 
 	}
 	c.arm(now, p.Timeout)
 	ch.put(c)
-	ch.leg(in.Leg, record(in))
-	ch.after(Answer{Leg: in.Leg, Orbit: p.Extension, Music: p.Music})
+	ch.leg(in.Leg, known(in.Record))
+	ch.after(Answer{Leg: in.Leg, Call: c.ID, Orbit: p.Extension, Music: p.Music})
 	ch.event(KindParked, &c, "")
 	ch.park = in.Leg
 	return ch, nil
@@ -187,21 +188,27 @@ func (s *State) parker(uri string) string {
 	return uri
 }
 
-// user is the user part of a SIP URI, without parameters of its own.
+// user is the user part of a SIP URI, unescaped, without a password or
+// parameters of its own (RFC 3261 19.1.1).
 func user(uri string) string {
 	_, rest, _ := strings.Cut(uri, ":")
 	u, _, ok := strings.Cut(rest, "@")
 	if !ok {
 		return ""
 	}
+	u, _, _ = strings.Cut(u, ":")
 	u, _, _ = strings.Cut(u, ";")
-	return strings.ReplaceAll(strings.ReplaceAll(u, "%2A", "*"), "%2a", "*")
+	if plain, err := url.PathUnescape(u); err == nil {
+		return plain
+	}
+	return u
 }
 
-// record makes sure that a leg is known from its first change on.
-func record(in Invite) []byte {
-	if in.Record == nil {
+// known makes sure that a leg is known from its first change on: no snapshot
+// would mean that it is gone.
+func known(record []byte) []byte {
+	if record == nil {
 		return []byte{}
 	}
-	return in.Record
+	return record
 }

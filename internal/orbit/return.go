@@ -21,7 +21,7 @@ func (s *State) ring(now time.Time, ch *Change, c Call) {
 	c.Other = c.ID + "." + strconv.Itoa(c.Attempt)
 	ch.put(c)
 	ch.leg(c.Other, []byte{})
-	ch.after(Ring{Leg: c.Other, Target: target, Caller: c.Caller, Orbit: c.Home, Party: Party{c.Name, c.URI}})
+	ch.after(Ring{Leg: c.Other, Call: c.ID, Target: target, Caller: c.Caller, Orbit: c.Home, Party: Party{c.Name, c.URI}})
 	ch.event(KindReturning, &c, target)
 }
 
@@ -72,13 +72,13 @@ func (s *State) Owed() []Effect {
 		o := s.settings(c.Home)
 		switch c.Phase {
 		case Parked:
-			owed = append(owed, Answer{Leg: c.Caller, Orbit: c.Home, Music: o.Music}, Play{c.Caller, o.Music})
+			owed = append(owed, Answer{Leg: c.Caller, Call: c.ID, Orbit: c.Home, Music: o.Music}, Play{c.Caller, o.Music})
 		case Returning:
-			owed = append(owed, Answer{Leg: c.Caller, Orbit: c.Home, Music: o.Music}, Play{c.Caller, o.Music},
-				Ring{Leg: c.Other, Target: c.target(o.Timeout), Caller: c.Caller, Orbit: c.Home, Party: Party{c.Name, c.URI}})
+			owed = append(owed, Answer{Leg: c.Caller, Call: c.ID, Orbit: c.Home, Music: o.Music}, Play{c.Caller, o.Music},
+				Ring{Leg: c.Other, Call: c.ID, Target: c.target(o.Timeout), Caller: c.Caller, Orbit: c.Home, Party: Party{c.Name, c.URI}})
 		case Retrieving, Bridged:
-			owed = append(owed, Answer{Leg: c.Caller, Orbit: c.Home, Peer: c.Other},
-				Answer{Leg: c.Other, Orbit: c.Home, Peer: c.Caller, Party: Party{c.Name, c.URI}},
+			owed = append(owed, Answer{Leg: c.Caller, Call: c.ID, Orbit: c.Home, Peer: c.Other},
+				Answer{Leg: c.Other, Call: c.ID, Orbit: c.Home, Peer: c.Caller, Party: Party{c.Name, c.URI}},
 				Bridge{c.Caller, c.Other})
 		}
 	}

@@ -98,6 +98,11 @@ type asked struct {
 
 func (r *Runner) send(m any) error {
 	select {
+	case <-r.done: // also while there is room in the inbox
+		return ErrClosed
+	default:
+	}
+	select {
 	case r.in <- m:
 		return nil
 	case <-r.done:
@@ -219,7 +224,7 @@ func (r *Runner) flush() {
 		h := r.held[0]
 		r.held = r.held[1:]
 		r.first++
-		if h.err != nil && h.change.park != "" {
+		if h.err != nil && h.change.park != "" && !r.state.fetched(h.change.park) {
 			_ = r.decide(Undo{h.change.park}) // never refused
 			continue
 		}

@@ -38,6 +38,10 @@ type place struct {
 	count      int // calls in the orbit, those being retrieved too
 }
 
+// removedRing is how long a return rings that an operator asks for when the
+// call's orbit is configured no more.
+const removedRing = 15 * time.Second
+
 // entry is a call and its links.
 type entry struct {
 	Call
@@ -142,7 +146,7 @@ func (s *State) insert(e *entry) {
 	}
 	p := s.places[e.At]
 	if p == nil { // its orbit is configured no more: retrievable until empty
-		p = &place{}
+		p = &place{Orbit: Orbit{Timeout: Timeout{Ring: removedRing}}}
 		s.places[e.At] = p
 	}
 	p.count++
@@ -295,11 +299,16 @@ func (c *Call) view() CallView {
 	return v
 }
 
-// deadlines is a heap of calls by time.
+// deadlines is a heap of calls by time, and by place where times are equal.
 type deadlines []*entry
 
-func (d deadlines) Len() int           { return len(d) }
-func (d deadlines) Less(i, j int) bool { return d[i].at.Before(d[j].at) }
+func (d deadlines) Len() int { return len(d) }
+func (d deadlines) Less(i, j int) bool {
+	if order := d[i].at.Compare(d[j].at); order != 0 {
+		return order < 0
+	}
+	return d[i].Seq < d[j].Seq
+}
 func (d deadlines) Swap(i, j int) {
 	d[i], d[j] = d[j], d[i]
 	d[i].index, d[j].index = i, j

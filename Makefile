@@ -1,0 +1,80 @@
+# make help lists what there is. Go 1.26 is all that run, build and unit need.
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.NOTPARALLEL:
+
+VERSION     := $(shell git describe --tags --always --dirty 2>/dev/null)
+GOBUILD     := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-X main.release=$(VERSION)"
+STATICCHECK := go tool -modfile=tools/go.mod staticcheck
+FUZZTIME    ?= 30s
+BENCH       ?=
+ARGS        ?=
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: build ## build parkd and start it, with built-in defaults unless there is a ./parkd.yaml
+	@exec ./bin/parkd $(ARGS)
+
+.PHONY: build
+build: ## build bin/parkd
+	@$(GOBUILD) -o bin/parkd ./cmd/parkd
+
+.PHONY: test
+test: lint unit peers ## everything: lint, unit, peers (installs what it needs on Debian and Ubuntu)
+
+.PHONY: lint
+lint: ## gofmt, go vet, staticcheck
+	@echo "== gofmt"
+	@bad=$$(gofmt -l .); if [ -n "$$bad" ]; then echo "not formatted:"; echo "$$bad"; exit 1; fi
+	@echo "== go vet"
+	@go vet ./...
+	@echo "== staticcheck"
+	@$(STATICCHECK) ./...
+
+# The race detector needs a C compiler on most systems.
+.PHONY: unit
+unit: ## all Go tests with the race detector, but those that need foreign programs
+	@echo "== go test -race"
+	@packages=$$(go list ./... | grep -v '^parkd/test/peers'); \
+	if [ "$$(go env CGO_ENABLED)" = 1 ]; then \
+		go test -race -timeout 5m $$packages; \
+	else \
+		echo "no C compiler: left out: the race detector"; \
+		go test -timeout 5m $$packages; \
+	fi
+
+# The binary is the one that users get, without the race detector.
+.PHONY: peers
+peers: build ## whole-server tests with sipp, baresip, linphone, twinkle, kamailio and others
+	@echo "== peers"
+	@log=$$(mktemp); trap 'rm -f "$$log"' EXIT; \
+	if ! tools/peers.sh >"$$log" 2>&1; then cat "$$log"; exit 1; fi; \
+	tail -n 1 "$$log"; \
+	short=; \
+	if grep -q '^peers: left out' "$$log" && command -v apt-get >/dev/null; then \
+		echo "peers: not root, and no sudo without a password: left out: test/peers"; short=-short; \
+	fi; \
+	PARKD_BINARY="$(CURDIR)/bin/parkd" go test $$short -timeout 6m -count=1 ./test/peers/...
+
+.PHONY: bench
+bench: build ## print parks a second, CPU a parked stream, time to the lamp (BENCH: its flags)
+	@go run -buildvcs=false ./test/bench -parkd ./bin/parkd $(BENCH)
+
+.PHONY: fuzz
+fuzz: ## fuzz each target for FUZZTIME (30s)
+	@for package in $$(go list ./...); do \
+		for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
+			echo "== $$package $$target"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package; \
+		done; \
+	done
+
+.PHONY: clean
+clean: ## remove what was built
+	@rm -rf bin

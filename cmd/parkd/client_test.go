@@ -1,0 +1,120 @@
+package main
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+)
+
+const orbitsAnswer = `[
+ {"extension":"701","name":"Sales","enabled":true,"state":"parked","music":"sales","watchers":3,
+  "calls":[{"id":"c1","state":"parked","caller":{"name":"Ann \u001b[2J","uri":"sip:ann@example.com"},
+            "parked_by":"sip:bob@example.com","since":"2026-11-22T19:37:00Z","returns_at":"2026-11-22T19:39:00Z","codec":"PCMU"}]},
+ {"extension":"702","name":"","enabled":false,"state":"free","music":"default","calls":[],"watchers":0}]`
+
+const callsAnswer = `[
+ {"id":"c1","state":"parked","caller":{"name":"Ann \u001b[2J","uri":"sip:ann@example.com"},
+  "parked_by":"sip:bob@example.com","since":"2026-11-22T19:37:00Z","returns_at":"2026-11-22T19:39:00Z","codec":"PCMU"},
+ {"id":"c2","state":"bridged","caller":{"uri":"sip:eve@example.com"},"since":"2026-11-22T19:30:00Z","codec":"G722"}]`
+
+// running is a server's HTTP interface; the requests that it was sent are in seen.
+func running(t *testing.T, seen *[]string) (listen string) {
+	t.Helper()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		*seen = append(*seen, r.Method+" "+r.URL.EscapedPath())
+		user, password, _ := r.BasicAuth()
+		switch {
+		case user != "admin" || password != "geheim":
+			w.WriteHeader(http.StatusUnauthorized)
+		case r.URL.Path == "/api/v1/orbits":
+			_, _ = w.Write([]byte(orbitsAnswer))
+		case r.URL.Path == "/api/v1/calls":
+			_, _ = w.Write([]byte(callsAnswer))
+		case strings.HasPrefix(r.URL.Path, "/api/v1/calls/none"):
+			w.Header().Set("Content-Type", "application/problem+json")
+			w.WriteHeader(http.StatusNotFound)
+			_, _ = w.Write([]byte(`{"title":"Not Found","status":404,"detail":"no call none"}`))
+		default:
+			w.WriteHeader(http.StatusNoContent)
+		}
+	}))
+	t.Cleanup(s.Close)
+	return strings.TrimPrefix(s.URL, "http://")
+}
+
+func TestClient(t *testing.T) {
+	rows := []struct {
+		name, password string
+		args           []string
+		code           int
+		stdout, stderr string
+		seen           string
+	}{
+		{"return", "geheim", []string{"call", "return", "c1"}, 0, "call c1 goes back to its parker\n", "", "POST /api/v1/calls/c1/return"},
+		{"drop", "geheim", []string{"call", "drop", "a/b"}, 0, "call a/b is ended\n", "", "DELETE /api/v1/calls/a%2Fb"},
+		{"no such call", "geheim", []string{"call", "drop", "none"}, 1, "", "parkd: no call none\n", "DELETE /api/v1/calls/none"},
+		{"wrong password", "x", []string{"call", "drop", "c1"}, 1, "", "parkd: the running server has another admin.password\n", "DELETE /api/v1/calls/c1"},
+		{"status", "geheim", []string{"status"}, 0, "ORBIT  NAME", "", "GET /api/v1/orbits,GET /api/v1/calls"},
+	}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			var seen []string
+			t.Setenv("PARKD_ADMIN_PASSWORD", row.password)
+			code, stdout, stderr := parkd(t, nil, append(row.args, "--admin-listen="+running(t, &seen))...)
+			if code != row.code || !strings.HasPrefix(stdout, row.stdout) || stderr != row.stderr {
+				t.Errorf("exit %d, want %d\nstdout: %s\nstderr: %s", code, row.code, stdout, stderr)
+			}
+			if got := strings.Join(seen, ","); got != row.seen {
+				t.Errorf("asked for %s, want %s", got, row.seen)
+			}
+		})
+	}
+}
+
+func TestStatusJSON(t *testing.T) {
+	var seen []string
+	t.Setenv("PARKD_ADMIN_PASSWORD", "geheim")
+	code, stdout, _ := parkd(t, nil, "status", "--json", "--admin-listen="+running(t, &seen))
+	var both struct{ Orbits, Calls []map[string]any }
+	if err := json.Unmarshal([]byte(stdout), &both); code != 0 || err != nil || len(both.Orbits) != 2 || len(both.Calls) != 2 {
+		t.Errorf("exit %d, %v:\n%s", code, err, stdout)
+	}
+}
+
+func TestStatusTables(t *testing.T) {
+	var out strings.Builder
+	now := time.Date(2026, 11, 22, 19, 38, 0, 0, time.UTC)
+	if err := writeTables(&out, now, json.RawMessage(orbitsAnswer), json.RawMessage(callsAnswer)); err != nil {
+		t.Fatal(err)
+	}
+	const want = `
+ORBIT  NAME   STATE     CALLS  WATCHERS  MUSIC
+701    Sales  parked    1      3         sales
+702    -      disabled  0      0         default
+
+CALL  ORBIT  STATE    CALLER                            PARKED BY            FOR   RETURNS IN  CODEC
+c1    701    parked   Ann ?[2J <sip:ann@example.com>    sip:bob@example.com  1m0s  1m0s        PCMU
+c2    -      bridged  sip:eve@example.com               -                    8m0s  -           G722
+`
+	if got := strings.TrimSpace(out.String()); squeeze(got) != squeeze(want) {
+		t.Errorf("got\n%s", got)
+	}
+	if strings.ContainsRune(out.String(), '\x1b') {
+		t.Error("a caller's name commands the terminal")
+	}
+	if err := writeTables(&out, now, json.RawMessage(`{"x":1}`), json.RawMessage(`[]`)); err == nil {
+		t.Error("an answer that is no list is taken for one")
+	}
+}
+
+// squeeze makes widths of columns equal.
+func squeeze(s string) string {
+	lines := strings.Split(strings.TrimSpace(s), "\n")
+	for i := range lines {
+		lines[i] = strings.Join(strings.Fields(lines[i]), " ")
+	}
+	return strings.Join(lines, "\n")
+}

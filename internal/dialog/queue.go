@@ -1,0 +1,117 @@
+package dialog
+
+import (
+	"errors"
+	"runtime/debug"
+	"sync"
+)
+
+// ErrClosed is returned by Post after Close, ErrFull when the queue is full.
+var (
+	ErrClosed = errors.New("queue is closed")
+	ErrFull   = errors.New("queue is full")
+)
+
+// QueueConfig says what a queue does when things go wrong; nil hooks are
+// ignored. Overflow runs on a goroutine of its own, Panic on the
+// queue's.
+type QueueConfig struct {
+	Limit    int                           // functions that may wait; 0 = 256
+	Overflow func()                        // once, when it was full for the first time: a bug, which should end its owner
+	Panic    func(value any, stack []byte) // after each panic of a function
+}
+
+// Queue runs functions one after the other, in the order of Post. It has a
+// goroutine only while there is something to run. A panic in a function is
+// caught and costs that function only.
+type Queue struct {
+	cfg QueueConfig
+
+	mu       sync.Mutex // leaf: nothing is called under it
+	waiting  []func()
+	running  bool
+	closed   bool
+	overflow bool
+}
+
+// NewQueue makes an empty queue.
+func NewQueue(cfg QueueConfig) *Queue {
+	if cfg.Limit <= 0 {
+		cfg.Limit = 256
+	}
+	return &Queue{cfg: cfg}
+}
+
+// Post queues f and never blocks. ErrFull: f will not run and Overflow has
+// been called; ErrClosed: f will not run.
+func (q *Queue) Post(f func()) error {
+	q.mu.Lock()
+	if q.closed {
+		q.mu.Unlock()
+		return ErrClosed
+	}
+	if len(q.waiting) >= q.cfg.Limit {
+		first := !q.overflow
+		q.overflow = true
+		q.mu.Unlock()
+		if first && q.cfg.Overflow != nil {
+			go q.cfg.Overflow()
+		}
+		return ErrFull
+	}
+	q.waiting = append(q.waiting, f)
+	start := !q.running
+	q.running = true
+	q.mu.Unlock()
+	if start {
+		go q.run()
+	}
+	return nil
+}
+
+// Close drops what waits and refuses what comes. The function that is running
+// ends by itself; Close may be called from it.
+func (q *Queue) Close() {
+	q.mu.Lock()
+	q.closed = true
+	q.waiting = nil
+	q.mu.Unlock()
+}
+
+// run takes the waiting functions a batch at a time until there are none.
+func (q *Queue) run() {
+	var batch []func()
+	for {
+		q.mu.Lock()
+		if len(q.waiting) == 0 {
+			q.running = false
+			q.waiting = nil // an idle queue holds no memory
+			q.mu.Unlock()
+			return
+		}
+		batch, q.waiting = q.waiting, batch[:0]
+		q.mu.Unlock()
+		for i, f := range batch {
+			batch[i] = nil
+			if q.isClosed() {
+				break
+			}
+			q.call(f)
+		}
+	}
+}
+
+func (q *Queue) isClosed() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.closed
+}
+
+func (q *Queue) call(f func()) {
+	defer func() {
+		if p := recover(); p != nil && q.cfg.Panic != nil {
+			q.cfg.Panic(p, debug.Stack())
+		}
+	}()
+	f()
+}

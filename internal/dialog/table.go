@@ -1,0 +1,247 @@
+package dialog
+
+import (
+	"errors"
+	"hash/maphash"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+
+	"parkd/internal/sipua"
+)
+
+// ErrExists is returned by Add for an identity that is taken.
+var ErrExists = errors.New("dialog exists")
+
+// Usage takes what comes in a dialog, on its queue.
+type Usage interface {
+	Request(r *sipua.Request) // must be answered; in CSeq order
+	ACK(r *sipua.Request)
+}
+
+const (
+	shards  = 64
+	gap     = 20 * time.Millisecond // how long a request waits for its predecessor
+	maxHeld = 16                    // requests that wait in one dialog
+)
+
+// Table finds the dialog of a request. It is safe for concurrent use; its
+// locks are leaves.
+type Table struct {
+	wheel *Wheel
+	seed  maphash.Seed
+	shard [shards]shard
+}
+
+type shard struct {
+	mu      sync.RWMutex
+	entries map[ID]*Entry
+}
+
+// NewTable makes an empty table; the wheel times the waits for predecessors.
+func NewTable(w *Wheel) *Table {
+	t := &Table{wheel: w, seed: maphash.MakeSeed()}
+	for i := range t.shard {
+		t.shard[i].entries = map[ID]*Entry{}
+	}
+	return t
+}
+
+// Entry is a dialog's place in the table.
+type Entry struct {
+	table *Table
+	id    ID
+	usage Usage
+
+	mu    sync.Mutex // leaf, but for the queue's own lock
+	queue *Queue
+	last  uint32           // highest CSeq delivered; 0 = none
+	held  []*sipua.Request // waiting for a predecessor, by CSeq
+	timer *Timer
+}
+
+// Add puts a dialog into the table. remoteSeq is the highest CSeq that the
+// peer has used, 0 if none. An ID without a remote tag stands for every
+// dialog with that Call-ID and local tag that is not in the table itself: so
+// do requests find us before, or beside, the response that completes it.
+func (t *Table) Add(id ID, remoteSeq uint32, q *Queue, u Usage) (*Entry, error) {
+	s := t.at(id.CallID)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.entries[id] != nil {
+		return nil, ErrExists
+	}
+	e := &Entry{table: t, id: id, usage: u, queue: q, last: remoteSeq}
+	s.entries[id] = e
+	return e, nil
+}
+
+// Remove takes a dialog out; requests that wait in it get 481.
+func (t *Table) Remove(id ID) {
+	s := t.at(id.CallID)
+	s.mu.Lock()
+	e := s.entries[id]
+	delete(s.entries, id)
+	s.mu.Unlock()
+	if e == nil {
+		return
+	}
+	e.mu.Lock()
+	held := e.held
+	e.held = nil
+	e.timer.Stop()
+	e.mu.Unlock()
+	for _, r := range held {
+		r.Reply(sip.StatusCallTransactionDoesNotExists, "")
+	}
+}
+
+// Find returns the dialog with exactly that identity.
+func (t *Table) Find(id ID) (*Entry, bool) {
+	s := t.at(id.CallID)
+	s.mu.RLock()
+	e := s.entries[id]
+	s.mu.RUnlock()
+	return e, e != nil
+}
+
+// Replaced finds the dialog that a Replaces header names: its to-tag is our
+// local tag and its from-tag our remote one (RFC 3891 3). A tag of "0" also
+// matches a peer without tags.
+func (t *Table) Replaced(r sipua.Replaces) (*Entry, bool) {
+	id := ID{CallID: r.CallID, Local: r.ToTag, Remote: r.FromTag}
+	if e, ok := t.Find(id); ok {
+		return e, true
+	}
+	if r.FromTag == "0" {
+		id.Remote = ""
+		return t.Find(id)
+	}
+	return nil, false
+}
+
+// Len counts the dialogs.
+func (t *Table) Len() int {
+	n := 0
+	for i := range t.shard {
+		s := &t.shard[i]
+		s.mu.RLock()
+		n += len(s.entries)
+		s.mu.RUnlock()
+	}
+	return n
+}
+
+// Request is the handler for sipua.Endpoint.HandleInDialog: it queues the
+// request in its dialog, or answers 481 (RFC 3261 12.2.2).
+func (t *Table) Request(r *sipua.Request) {
+	e, ok := t.match(r)
+	if !ok {
+		r.Reply(sip.StatusCallTransactionDoesNotExists, "")
+		return
+	}
+	e.deliver(r)
+}
+
+// ACK is the handler for sipua.Endpoint.HandleACK. An ACK carries the CSeq of
+// its INVITE and so waits for nothing; one that matches no dialog is dropped.
+func (t *Table) ACK(r *sipua.Request) {
+	if e, ok := t.match(r); ok {
+		q := e.Queue()
+		q.Post(func() { e.usage.ACK(r) })
+	}
+}
+
+// match finds the dialog of a request from the peer: the To tag is ours.
+func (t *Table) match(r *sipua.Request) (*Entry, bool) {
+	id := ID{CallID: sipua.CallID(r.Request), Local: sipua.ToTag(r.Request), Remote: sipua.FromTag(r.Request)}
+	s := t.at(id.CallID)
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if e := s.entries[id]; e != nil {
+		return e, true
+	}
+	id.Remote = ""
+	e := s.entries[id]
+	return e, e != nil
+}
+
+func (t *Table) at(callID string) *shard {
+	return &t.shard[maphash.String(t.seed, callID)%shards]
+}
+
+// ID is the dialog's identity, Usage what it was added with.
+func (e *Entry) ID() ID       { return e.id }
+func (e *Entry) Usage() Usage { return e.usage }
+
+// Queue is the queue that the dialog's requests are delivered on.
+func (e *Entry) Queue() *Queue {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.queue
+}
+
+// SetQueue delivers on another queue from now on, as when two legs are
+// bridged. What was queued before still runs on the old one.
+func (e *Entry) SetQueue(q *Queue) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.queue = q
+}
+
+// deliver queues a request, and what waited for it, in CSeq order. One whose
+// predecessor is missing waits for it for 20 ms: the transaction layer hands
+// messages over on a goroutine each, and networks reorder. A gap in the
+// numbers is legal, so it then goes ahead.
+func (e *Entry) deliver(r *sipua.Request) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	seq := sipua.CSeq(r.Request)
+	if e.last == 0 || seq <= e.last+1 {
+		e.post(r)
+		for len(e.held) > 0 && sipua.CSeq(e.held[0].Request) <= e.last+1 {
+			next := e.held[0]
+			e.held = e.held[1:]
+			e.post(next)
+		}
+		if len(e.held) == 0 {
+			e.timer.Stop()
+			e.held, e.timer = nil, nil
+		}
+		return
+	}
+	i, _ := slices.BinarySearchFunc(e.held, seq, func(h *sipua.Request, n uint32) int {
+		return int(int64(sipua.CSeq(h.Request)) - int64(n))
+	})
+	e.held = slices.Insert(e.held, i, r)
+	if len(e.held) >= maxHeld {
+		e.flush()
+	} else if e.timer == nil {
+		e.timer = e.table.wheel.After(gap, e.queue, func() {
+			e.mu.Lock()
+			defer e.mu.Unlock()
+			e.flush()
+		})
+	}
+}
+
+// flush delivers all that waits. It holds mu.
+func (e *Entry) flush() {
+	e.timer.Stop()
+	held := e.held
+	e.held, e.timer = nil, nil
+	for _, r := range held {
+		e.post(r)
+	}
+}
+
+// post queues one request; it holds mu, so that the order stands. What cannot
+// be queued is refused: the owner of the queue is ending.
+func (e *Entry) post(r *sipua.Request) {
+	e.last = max(e.last, sipua.CSeq(r.Request))
+	if e.queue.Post(func() { e.usage.Request(r) }) != nil {
+		go r.Reply(sip.StatusCallTransactionDoesNotExists, "")
+	}
+}

@@ -1,0 +1,207 @@
+package leg
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+
+	"parkd/internal/orbit"
+	"parkd/internal/sdp"
+	"parkd/internal/sipua"
+)
+
+// RFC 3261 17.1.1.1: timer values.
+const (
+	t1 = 500 * time.Millisecond
+	t2 = 4 * time.Second
+)
+
+// answer accepts their INVITE, with music or joined with another leg.
+func (l *Leg) answer(e orbit.Answer) {
+	if l.state != asked {
+		return // carried out before
+	}
+	l.log = l.log.With().Str("orbit", e.Orbit).Str("call", e.Call).Logger()
+	peer := l.m.find(e.Peer)
+	prefer := ""
+	if peer != nil {
+		prefer = peer.codecName()
+	}
+	req := l.inbound.request
+	res := req.NewResponse(sip.StatusOK, "")
+	l.accept(res, e.Orbit)
+	if e.Peer != "" {
+		identify(res, e.Party)
+	}
+	if err := l.session.negotiate(l, req, res); err != nil { // checked before: cannot happen
+		l.log.Warn().Err(err).Msg("no session timer")
+	}
+	body, err := l.describe(prefer)
+	if err != nil { // agreed on before: cannot happen
+		l.refuse(err)
+		return
+	}
+	setSDP(res, body)
+	if _, err := l.m.o.Table.Add(l.dialog.ID, l.dialog.RemoteSeq, l.queue, l); err != nil {
+		l.refuse(fmt.Errorf("%w: %w", errRequest, err))
+		l.finish(0)
+		return
+	}
+	l.state = accepted
+	if err := l.respond(res); errors.Is(err, sipua.ErrCancelled) {
+		l.finish(0)
+		return
+	}
+	if peer != nil {
+		l.join(peer)
+	} else {
+		l.play(e.Music)
+	}
+	l.life.start(l)
+}
+
+// describe writes the body of our 2xx: an answer, or the offer that an
+// offerless INVITE asks for.
+func (l *Leg) describe(prefer string) ([]byte, error) {
+	l.local.Previous = l.last
+	l.offered = len(l.inbound.request.Body()) == 0
+	if l.offered {
+		l.last = sdp.Offer(l.local, preferred(l.local.Codecs, prefer))
+		return l.last, nil
+	}
+	body, agreed, err := l.remote.Answer(l.local, prefer)
+	if err != nil {
+		return nil, err
+	}
+	l.last = body
+	l.agree(agreed)
+	return body, nil
+}
+
+// accept fills the headers that every 2xx to INVITE and UPDATE has.
+func (l *Leg) accept(res *sip.Response, user string) {
+	contact := l.m.o.Endpoint.Contact(user, l.dialog.Flow)
+	res.AppendHeader(&contact)
+	res.AppendHeader(sip.NewHeader("Allow", allow))
+	res.AppendHeader(sip.NewHeader("Supported", "replaces, timer"))
+}
+
+// respond sends a 2xx to their INVITE and keeps sending it until the ACK: the
+// transaction does not do that for a 2xx, on no transport (RFC 3261 13.3.1.4).
+func (l *Leg) respond(res *sip.Response) error {
+	x := &l.inbound
+	x.response = res
+	if err := x.request.Respond(res); err != nil {
+		if errors.Is(err, sipua.ErrCancelled) {
+			return err
+		}
+		l.log.Warn().Err(err).Msg("answer not sent") // the next one may be
+	}
+	wait := t1
+	var again func()
+	again = func() {
+		if err := x.request.Respond(res); err != nil {
+			l.log.Debug().Err(err).Msg("answer not sent again")
+		}
+		wait = min(2*wait, t2)
+		x.resend = l.after(wait, again)
+	}
+	x.resend = l.after(wait, again)
+	x.giveUp = l.after(64*t1, l.unacknowledged)
+	return nil
+}
+
+// unacknowledged: no ACK for 64*T1 after our 2xx. The dialog is confirmed but
+// the session is to be ended (RFC 3261 13.3.1.4).
+func (l *Leg) unacknowledged() {
+	l.log.Warn().Msg("no ack")
+	l.inbound.stop()
+	l.sendBye("no ack")
+}
+
+// ACK takes the ACK of a 2xx of ours, on the queue.
+func (l *Leg) ACK(req *sipua.Request) {
+	if l.inbound.response == nil || sipua.CSeq(req.Request) != l.inbound.cseq {
+		return
+	}
+	first := l.state == accepted
+	l.inbound.stop()
+	l.inbound.response, l.inbound.request, l.inbound.busy = nil, nil, false
+	if first {
+		l.state = confirmed
+	}
+	if l.bye != nil {
+		l.sendBye(l.bye.Reason)
+		return
+	}
+	if l.offered && l.state == confirmed {
+		l.offered = false
+		if err := l.answered(req.Request); err != nil {
+			l.log.Warn().Err(err).Msg("answer in ack unusable")
+			if first {
+				l.sendBye("no common codec")
+				return
+			}
+		}
+	}
+	if first {
+		l.m.tell(orbit.Acked{Leg: l.id, Codec: l.codecName()})
+	}
+}
+
+// answered takes the answer to an offer of ours, from an ACK or a 2xx.
+func (l *Leg) answered(msg sip.Message) error {
+	body, err := description(msg)
+	if err != nil {
+		return err
+	}
+	remote, err := sdp.Parse(body)
+	if err != nil {
+		return err
+	}
+	local := l.local
+	local.Previous = l.last
+	agreed, err := remote.Accept(local)
+	if err != nil {
+		return err
+	}
+	l.remote = remote
+	l.agree(agreed)
+	return nil
+}
+
+// identify names the other party in a 2xx, so that the phone shows who was
+// parked and not the orbit (RFC 3325 9.1; the older header for older phones).
+func identify(msg sip.Message, p orbit.Party) {
+	if p.URI == "" {
+		return
+	}
+	addr := nameAddr(p)
+	msg.AppendHeader(sip.NewHeader("P-Asserted-Identity", addr))
+	msg.AppendHeader(sip.NewHeader("Remote-Party-ID", addr+";party=called;privacy=off;screen=no"))
+}
+
+// nameAddr writes a party as a name-addr that is safe to send.
+func nameAddr(p orbit.Party) string {
+	n, err := sipua.ParseNameAddr("<" + p.URI + ">")
+	if err != nil { // it was parsed before: cannot happen
+		return "<sip:anonymous@anonymous.invalid>"
+	}
+	n.Display = p.Name
+	return n.String()
+}
+
+// preferred moves a codec to the front.
+func preferred(codecs []string, first string) []string {
+	list := make([]string, 0, len(codecs))
+	for _, c := range codecs {
+		if c == first {
+			list = append([]string{c}, list...)
+		} else {
+			list = append(list, c)
+		}
+	}
+	return list
+}

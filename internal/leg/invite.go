@@ -1,0 +1,143 @@
+package leg
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/emiago/sipgo/sip"
+
+	"parkd/internal/dialog"
+	"parkd/internal/orbit"
+	"parkd/internal/sdp"
+	"parkd/internal/sipua"
+)
+
+// Invite takes an INVITE outside of a dialog: it parses the offer, binds a
+// port, and asks for a decision, whose effects answer or refuse it.
+func (m *Manager) Invite(req *sipua.Request) {
+	l, in, err := m.prepare(req)
+	if err != nil {
+		m.refuse(req, err)
+		return
+	}
+	m.add(l)
+	req.OnCancel(func() { l.post(l.cancelled) })
+	if err := m.o.Decider.Do(in); err != nil {
+		l.post(func() { l.refuse(err) })
+	}
+}
+
+// prepare makes a leg for an INVITE and gathers the facts.
+func (m *Manager) prepare(req *sipua.Request) (*Leg, orbit.Invite, error) {
+	var in orbit.Invite
+	offer, err := description(req.Request)
+	if err != nil {
+		return nil, in, err
+	}
+	var remote sdp.Remote
+	if offer != nil {
+		if remote, err = sdp.Parse(offer); err != nil {
+			return nil, in, err
+		}
+	}
+	if in, err = m.facts(req); err != nil {
+		return nil, in, err
+	}
+	d, err := dialog.FromRequest(req, "")
+	if err != nil {
+		return nil, in, fmt.Errorf("%w: %w", errRequest, err)
+	}
+	port, local, err := m.open(req.Flow)
+	if err != nil {
+		return nil, in, err
+	}
+	l := m.newLeg(token(), port)
+	l.dialog, l.remote, l.local, l.user = d, remote, local, in.To
+	l.inbound.request, l.inbound.cseq = req, sipua.CSeq(req.Request)
+	if offer != nil { // 488 before anybody decides
+		_, agreed, err := remote.Answer(l.local, "")
+		if err != nil {
+			port.Close()
+			return nil, in, err
+		}
+		in.Codec = agreed.Codec.Name
+	}
+	in.Leg = l.id
+	return l, in, nil
+}
+
+// facts gathers what the decision about an INVITE needs to know.
+func (m *Manager) facts(req *sipua.Request) (orbit.Invite, error) {
+	p := m.policy.Load()
+	in := orbit.Invite{To: sipua.UserOf(&req.Recipient)}
+	op, _ := sipua.URIParam(req.Recipient.UriParams, "operation")
+	in.Retrieve = strings.EqualFold(op, "retrieve")
+	from := sipua.Identity(req.Request, req.Trusted)
+	in.Name, in.URI = from.Display, bare(from.URI)
+	in.Self, _ = p.returnTarget(in.URI, req.Recipient.Host)
+	for _, name := range p.ParkerHeaders {
+		if _, ok := sipua.Header(req.Request, strings.ToLower(name)); !ok {
+			continue
+		}
+		in.Referred = true
+		if a, ok := sipua.Addr(req.Request, strings.ToLower(name)); ok {
+			in.Parker, _ = p.returnTarget(a.URI.String(), req.Recipient.Host)
+		}
+		break
+	}
+	r, err := sipua.ReplacesOf(req.Request)
+	switch {
+	case err != nil:
+		return in, fmt.Errorf("%w: %w", errReplaces, err)
+	case r != nil:
+		in.Replaces = &orbit.Replaces{CallID: r.CallID, ToTag: r.ToTag, FromTag: r.FromTag, EarlyOnly: r.EarlyOnly, Leg: m.named(*r)}
+	case !in.Referred:
+		in.Shown = m.o.Watchers.Showing(req, in.To)
+	}
+	return in, nil
+}
+
+// bare writes a URI without parameters and headers: an identity.
+func bare(u sip.Uri) string {
+	u.UriParams, u.Headers = nil, nil
+	return u.String()
+}
+
+// named returns the leg whose dialog a Replaces names: to-tag our local tag,
+// from-tag the remote one (RFC 3891 3). "" if there is none.
+func (m *Manager) named(r sipua.Replaces) string {
+	if e, ok := m.o.Table.Replaced(r); ok {
+		if l, ok := e.Usage().(*Leg); ok {
+			return l.id
+		}
+	}
+	return ""
+}
+
+// refuse answers an INVITE for which there is no leg.
+func (m *Manager) refuse(req *sipua.Request, err error) {
+	s := statusOf(err)
+	m.refused(s.reason)
+	m.o.Log.Info().Int("code", s.code).Str("reason", s.reason).Err(err).
+		Str("from", req.From().Address.String()).Str("to", req.Recipient.String()).Msg("invite refused")
+	_ = req.Reply(s.code, "", s.headers()...) // nobody to tell if it is cancelled
+}
+
+// refuse answers the leg's INVITE and takes everything back.
+func (l *Leg) refuse(err error) {
+	if l.state != asked {
+		return
+	}
+	l.reported = !errors.Is(err, errCancelled) // whoever refused knows
+	l.m.refuse(l.inbound.request, err)
+	l.finish(0)
+}
+
+// cancelled: a CANCEL came before the answer; the 487 has been sent.
+func (l *Leg) cancelled() {
+	if l.state == asked {
+		l.log.Info().Msg("invite cancelled")
+		l.finish(0)
+	}
+}

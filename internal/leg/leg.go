@@ -1,0 +1,242 @@
+package leg
+
+import (
+	"fmt"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+	"github.com/rs/zerolog"
+
+	"parkd/internal/dialog"
+	"parkd/internal/orbit"
+	"parkd/internal/sdp"
+	"parkd/internal/sipua"
+)
+
+// state is where the INVITE usage of a leg stands.
+type state uint8
+
+const (
+	asked     state = iota // their INVITE waits for a decision
+	accepted               // answered with 200, no ACK yet
+	confirmed              // ACK seen or sent
+	calling                // our INVITE waits for an answer
+	ending                 // our BYE or CANCEL waits for its answer
+	ended
+)
+
+// Leg is one INVITE dialog and its media. Whatever happens to it runs on its
+// queue, one thing at a time.
+type Leg struct {
+	id    string
+	m     *Manager
+	queue *dialog.Queue
+	port  Port                   // set before the leg is shared
+	codec atomic.Pointer[string] // agreed; read by the leg it is joined with
+
+	// All below is owned by queue.
+	log      zerolog.Logger
+	state    state
+	dialog   dialog.Dialog
+	user     string       // of our Contact: the orbit
+	local    sdp.Local    // our end
+	last     []byte       // our last description
+	remote   sdp.Remote   // the peer's last description
+	offered  bool         // our 200 carried an offer: the answer comes with the ACK
+	joined   Port         // media is relayed to and from it; nil = none
+	reported bool         // the decider knows of the end
+	bye      *orbit.Bye   // wanted as soon as the ACK allows it
+	inbound  exchange     // their INVITE or re-INVITE
+	outbound exchange     // ours
+	life     life         // proof of life
+	session  sessionTimer // RFC 4028
+}
+
+// exchange is an INVITE transaction seen from its user: what the transaction
+// layer leaves to it (RFC 3261 13.3.1.4, 13.2.2.4).
+type exchange struct {
+	request  *sipua.Request // theirs
+	response *sip.Response  // our 2xx, sent again until the ACK
+	cseq     uint32
+	resend   *dialog.Timer
+	giveUp   *dialog.Timer
+	ours     *sipua.Transaction
+	acked    bool // the 2xx to ours has been acknowledged
+	busy     bool // a re-INVITE is under way
+}
+
+// carry does one effect of a decision.
+func (l *Leg) carry(e orbit.Effect) {
+	switch e := e.(type) {
+	case orbit.Answer:
+		l.answer(e)
+	case orbit.Refuse:
+		l.refuse(e.Err)
+	case orbit.Play:
+		l.part()
+		l.play(e.Music)
+	case orbit.Bridge:
+		l.join(l.m.find(e.Peer))
+	case orbit.Bye:
+		l.hangup(e)
+	}
+}
+
+// play gives the peer music.
+func (l *Leg) play(tune string) {
+	if l.state == ending || l.state == ended || tune == "" {
+		return
+	}
+	l.port.Play(tune)
+}
+
+// join relays media between the leg and another.
+func (l *Leg) join(peer *Leg) {
+	if peer == nil || l.state == ending || l.state == ended {
+		return
+	}
+	l.joined = peer.port
+	l.port.Join(peer.port)
+}
+
+func (l *Leg) part() {
+	if l.joined != nil {
+		l.port.Part(l.joined)
+		l.joined = nil
+	}
+}
+
+// agree sets the media that an offer and answer agreed on.
+func (l *Leg) agree(a sdp.Agreed) {
+	name := a.Codec.Name
+	l.codec.Store(&name)
+	l.port.Set(a)
+}
+
+// codecName is the agreed codec, "" before there is one. Any goroutine.
+func (l *Leg) codecName() string {
+	if p := l.codec.Load(); p != nil {
+		return *p
+	}
+	return ""
+}
+
+// hangup ends the leg from our side, in the way that its state asks for.
+func (l *Leg) hangup(e orbit.Bye) {
+	switch l.state {
+	case asked:
+		l.refuse(errCancelled)
+	case accepted:
+		// RFC 3261 15: no BYE before the ACK or the end of waiting for it.
+		l.bye = &e
+		l.port.Close()
+	case calling:
+		l.cancel(e.Reason)
+	case confirmed:
+		l.sendBye(e.Reason)
+	}
+}
+
+// sendBye ends the dialog (RFC 3261 15.1.1). The leg is over when the BYE is
+// answered or has timed out.
+func (l *Leg) sendBye(reason string) {
+	l.settle(ending)
+	l.port.Close()
+	l.log.Info().Str("reason", reason).Msg("leg released")
+	req, err := l.dialog.NewRequest(sip.BYE)
+	if err != nil {
+		l.log.Error().Err(err).Msg("no bye possible")
+		l.finish(0)
+		return
+	}
+	req.AppendHeader(sip.NewHeader("Reason", "SIP;cause=200;text="+sipua.QuoteDisplay(reason))) // RFC 3326
+	l.send(req, func(res *sip.Response, err error) {
+		if err != nil || res.StatusCode >= 200 {
+			l.finish(0)
+		}
+	})
+}
+
+// settle moves to a state and stops what belonged to the former one.
+func (l *Leg) settle(s state) {
+	l.state = s
+	l.inbound.stop()
+	l.outbound.stop()
+	if s == ending || s == ended {
+		l.life.stop()
+		l.session.stop()
+	}
+}
+
+func (x *exchange) stop() {
+	x.resend.Stop()
+	x.giveUp.Stop()
+	x.resend, x.giveUp = nil, nil
+}
+
+// finish ends the leg for good and tells the decider, once. code is the status
+// that ended an INVITE of ours, 0 if none did.
+func (l *Leg) finish(code int) {
+	if l.state == ended {
+		return
+	}
+	l.part()
+	l.settle(ended)
+	l.port.Close()
+	l.m.forget(l)
+	if !l.reported {
+		l.reported = true
+		l.m.tell(orbit.Hangup{Leg: l.id, Code: code})
+	}
+}
+
+// lost ends a leg whose peer is gone: it may still be there, so a BYE is sent.
+func (l *Leg) lost(why string) {
+	if l.state == ending || l.state == ended {
+		return
+	}
+	l.log.Warn().Str("reason", why).Msg("leg lost")
+	l.sendBye(why)
+}
+
+// send sends a request within the dialog. f runs on the leg's queue.
+func (l *Leg) send(req *sip.Request, f func(*sip.Response, error)) *sipua.Transaction {
+	to := l.dialog.To()
+	to.Reseq = func(use func(cseq uint32)) { l.post(func() { use(l.dialog.NextSeq()) }) }
+	return l.m.o.Endpoint.Request(l.m.ctx, req, to, func(res *sip.Response, err error) {
+		l.post(func() { f(res, err) })
+	})
+}
+
+// post runs f on the leg's queue. One that a closed queue does not take
+// belongs to a leg that is gone.
+func (l *Leg) post(f func()) { _ = l.queue.Post(f) }
+
+// after runs f on the leg's queue once d has passed.
+func (l *Leg) after(d time.Duration, f func()) *dialog.Timer {
+	return l.m.o.Wheel.After(d, l.queue, f)
+}
+
+// open binds a port for a leg on the address of ours that the peer at the end
+// of the flow reaches, and describes it (media.address in its place, where
+// that is configured).
+func (m *Manager) open(flow sipua.Flow) (Port, sdp.Local, error) {
+	addr, err := m.o.Endpoint.LocalAddr(flow)
+	if err != nil {
+		return nil, sdp.Local{}, err
+	}
+	port, err := m.o.Media.Open(addr)
+	if err != nil {
+		return nil, sdp.Local{}, fmt.Errorf("%w: %w", errNoPort, err)
+	}
+	p := m.policy.Load()
+	if p.MediaAddress.IsValid() {
+		addr = p.MediaAddress
+	}
+	id := uint64(time.Now().Unix()) + 2208988800 // RFC 4566 5.2: NTP time
+	return port, sdp.Local{
+		Addr: netip.AddrPortFrom(addr, port.LocalPort()), SessionID: id, Version: id, Codecs: p.Codecs, User: "parkd",
+	}, nil
+}

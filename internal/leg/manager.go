@@ -1,0 +1,165 @@
+// Package leg is the INVITE usage of dialogs: the legs of calls, each one
+// dialog and its media. It gathers the facts that a decision of package orbit
+// needs, carries out the decision's effects, and reports what then happens as
+// further commands. It decides nothing about parked calls itself.
+//
+// A leg lives on a queue of its own, where requests, effects, timers and
+// responses run one at a time; legs read of each other only what is immutable
+// or atomic. The package promises one report of the end for each leg that the
+// decider was told of, and that an INVITE which is refused leaves nothing
+// behind.
+package leg
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"sync"
+	"sync/atomic"
+
+	"github.com/rs/zerolog"
+
+	"parkd/internal/dialog"
+	"parkd/internal/orbit"
+	"parkd/internal/sipua"
+)
+
+// Decider is told everything that happens to legs.
+type Decider interface {
+	Do(orbit.Command) error
+}
+
+// Watchers knows the phones whose lamp shows a call.
+type Watchers interface {
+	// Showing returns the Call-ID of the alias that the phone which sent an
+	// INVITE was shown last at resource, "" if it watches nothing there or its
+	// lamp is off.
+	Showing(invite *sipua.Request, resource string) (alias string)
+}
+
+// Options is what legs are built from.
+type Options struct {
+	Endpoint *sipua.Endpoint
+	Table    *dialog.Table
+	Wheel    *dialog.Wheel
+	Media    Media
+	Decider  Decider
+	Watchers Watchers
+	Policy   *Policy
+	Refused  func(reason string) // counts refusals; may be nil
+	Log      zerolog.Logger
+}
+
+// Manager owns the legs.
+type Manager struct {
+	o      Options
+	ctx    context.Context
+	policy atomic.Pointer[Policy]
+
+	mu    sync.Mutex // leaf
+	legs  map[string]*Leg
+	empty chan struct{} // closed when the last leg goes, if somebody waits
+}
+
+// New returns a manager; ctx bounds the requests that it sends.
+func New(ctx context.Context, o Options) *Manager {
+	m := &Manager{o: o, ctx: ctx, legs: map[string]*Leg{}}
+	m.policy.Store(o.Policy)
+	return m
+}
+
+// Carry hands an effect to its leg. It does not block. An effect for a leg
+// that is gone finds nobody, and its end has been or will be reported.
+func (m *Manager) Carry(e orbit.Effect) {
+	if e, ok := e.(orbit.Ring); ok {
+		m.ring(e)
+		return
+	}
+	if l := m.find(e.LegID()); l != nil {
+		l.post(func() { l.carry(e) })
+	}
+}
+
+// Count is how many legs there are.
+func (m *Manager) Count() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.legs)
+}
+
+// Close ends every leg with BYE or CANCEL, and waits for that until ctx ends.
+func (m *Manager) Close(ctx context.Context) {
+	m.mu.Lock()
+	empty := make(chan struct{})
+	m.empty = empty
+	legs := make([]*Leg, 0, len(m.legs))
+	for _, l := range m.legs {
+		legs = append(legs, l)
+	}
+	m.mu.Unlock()
+	if len(legs) == 0 {
+		return
+	}
+	for _, l := range legs {
+		l.post(func() { l.hangup(orbit.Bye{Leg: l.id, Reason: "shutting down"}) })
+	}
+	select {
+	case <-empty:
+	case <-ctx.Done():
+	}
+}
+
+func (m *Manager) find(id string) *Leg {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.legs[id]
+}
+
+func (m *Manager) add(l *Leg) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.legs[l.id] = l
+}
+
+func (m *Manager) forget(l *Leg) {
+	m.o.Table.Remove(l.dialog.ID)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.legs, l.id)
+	if len(m.legs) == 0 && m.empty != nil {
+		close(m.empty)
+		m.empty = nil
+	}
+}
+
+// newLeg returns a leg with a queue and a port, known to nobody yet.
+func (m *Manager) newLeg(id string, port Port) *Leg {
+	l := &Leg{id: id, m: m, port: port, log: m.o.Log.With().Str("leg", id).Logger()}
+	l.queue = dialog.NewQueue(dialog.QueueConfig{
+		Overflow: func() { m.o.Log.Error().Str("leg", id).Msg("leg mailbox overflowed") },
+		Panic: func(value any, stack []byte) {
+			l.log.Error().Interface("panic", value).Bytes("stack", stack).Msg("panic in a leg")
+		},
+	})
+	port.OnKey(func(digit byte) {
+		l.post(func() { m.tell(orbit.Key{Leg: id, Digit: digit}) })
+	})
+	return l
+}
+
+// tell hands a command to the decider; after the end of the world nobody
+// listens, and nothing is lost by that.
+func (m *Manager) tell(c orbit.Command) { _ = m.o.Decider.Do(c) }
+
+func (m *Manager) refused(reason string) {
+	if m.o.Refused != nil {
+		m.o.Refused(reason)
+	}
+}
+
+// token returns 128 random bits in hex.
+func token() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails: crypto/rand
+	return hex.EncodeToString(b[:])
+}

@@ -1,0 +1,102 @@
+package leg
+
+import (
+	"fmt"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+
+	"parkd/internal/dialog"
+	"parkd/internal/sipua"
+)
+
+// Policy is what legs are configured with: an immutable value.
+type Policy struct {
+	Domains       []string                  // ours; empty = what the caller dialled
+	Trusted       []netip.Prefix            // access.trusted
+	ReturnUsers   *regexp.Regexp            // whom a return may call
+	OutboundProxy string                    // URI, "" = none
+	ParkerHeaders []string                  // name the parker, in order
+	Codecs        []string                  // in our order of preference
+	MediaAddress  netip.Addr                // in SDP; zero = the local address towards the peer
+	KeepAlive     time.Duration             // between proofs of life
+	Own           func(netip.AddrPort) bool // is this address one of our listeners'?
+}
+
+// returnTarget validates a URI that somebody wrote into a header as a return's
+// target: such a header is a claim of a stranger, and whom it names is called
+// at somebody's cost (toll fraud). dialled is the host of the Request-URI that
+// it came with. The result has lost every parameter but transport.
+func (p *Policy) returnTarget(uri, dialled string) (string, bool) {
+	u, err := parseTarget(uri)
+	if err != nil || !p.ReturnUsers.MatchString(sipua.UserOf(&u)) || !p.ours(u.Host, dialled) {
+		return "", false
+	}
+	return u.String(), true
+}
+
+// ours reports whether a return may go to a host.
+func (p *Policy) ours(host, dialled string) bool {
+	if len(p.Domains) > 0 {
+		return slices.ContainsFunc(p.Domains, func(d string) bool { return strings.EqualFold(d, host) })
+	}
+	if strings.EqualFold(host, dialled) {
+		return true
+	}
+	addr, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return err == nil && p.trusts(addr)
+}
+
+func (p *Policy) trusts(addr netip.Addr) bool {
+	addr = addr.Unmap()
+	return slices.ContainsFunc(p.Trusted, func(t netip.Prefix) bool { return t.Contains(addr) })
+}
+
+// parseTarget reads a SIP URI, or an extension of the PBX, whose host is then
+// empty. Of the parameters only transport is kept.
+func parseTarget(s string) (sip.Uri, error) {
+	if !strings.Contains(s, ":") && !strings.Contains(s, "@") {
+		return sip.Uri{Scheme: "sip", User: sipua.EscapeUser(s)}, nil
+	}
+	var u sip.Uri
+	if err := sip.ParseUri(s, &u); err != nil {
+		return u, fmt.Errorf("target %q: %w", s, err)
+	}
+	if u.Scheme != "sip" && u.Scheme != "sips" || u.Host == "" {
+		return u, fmt.Errorf("target %q: not a SIP URI", s)
+	}
+	kept := sip.Uri{Scheme: u.Scheme, User: u.User, Host: u.Host, Port: u.Port}
+	if t, ok := sipua.URIParam(u.UriParams, "transport"); ok {
+		kept.UriParams = sip.HeaderParams{{K: "transport", V: strings.ToLower(sipua.Clean(t))}}
+	}
+	return kept, nil
+}
+
+// home is the host of an extension of the PBX: our first domain, else whoever
+// sent us the caller.
+func (p *Policy) home(d dialog.Dialog) (host string, port int) {
+	if len(p.Domains) > 0 {
+		return p.Domains[0], 0
+	}
+	return d.Flow.Remote.Addr().Unmap().String(), int(d.Flow.Remote.Port())
+}
+
+// literal reports the address of a URI whose host is one.
+func literal(u sip.Uri) (netip.AddrPort, bool) {
+	addr, err := netip.ParseAddr(strings.Trim(u.Host, "[]"))
+	if err != nil {
+		return netip.AddrPort{}, false
+	}
+	port := u.Port
+	if port == 0 {
+		port = 5060 // RFC 3261 19.1.2
+		if u.Scheme == "sips" {
+			port = 5061
+		}
+	}
+	return netip.AddrPortFrom(addr.Unmap(), uint16(port)), true
+}

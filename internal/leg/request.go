@@ -1,0 +1,202 @@
+package leg
+
+import (
+	"errors"
+	"mime"
+	"strings"
+
+	"github.com/emiago/sipgo/sip"
+
+	"parkd/internal/dialog"
+	"parkd/internal/orbit"
+	"parkd/internal/sdp"
+	"parkd/internal/sipua"
+)
+
+// allow lists what a leg takes within its dialog.
+const allow = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE"
+
+// Request takes a request within the dialog, in CSeq order, on the queue.
+func (l *Leg) Request(req *sipua.Request) {
+	if l.state == ending || l.state == ended {
+		if req.Method == sip.BYE { // both hung up
+			l.reply(req, sip.StatusOK)
+			return
+		}
+		l.reply(req, sip.StatusCallTransactionDoesNotExists)
+		return
+	}
+	if err := l.dialog.Receive(req); err != nil {
+		l.reply(req, sip.StatusInternalServerError) // RFC 3261 12.2.2: CSeq too low
+		return
+	}
+	l.life.proven()
+	switch req.Method {
+	case sip.BYE:
+		l.byed(req)
+	case sip.INVITE:
+		l.reinvite(req)
+	case sip.UPDATE:
+		l.update(req)
+	case sip.INFO:
+		l.info(req)
+	case sip.OPTIONS:
+		l.reply(req, sip.StatusOK, sip.NewHeader("Allow", allow), sip.NewHeader("Accept", "application/sdp"))
+	case sip.NOTIFY: // keep-alives of some phones; there is no subscription
+		l.reply(req, sip.StatusCallTransactionDoesNotExists)
+	default:
+		l.reply(req, sip.StatusMethodNotAllowed, sip.NewHeader("Allow", allow))
+	}
+}
+
+func (l *Leg) reply(req *sipua.Request, code int, headers ...sip.Header) {
+	if err := req.Reply(code, "", headers...); err != nil {
+		l.log.Debug().Err(err).Int("code", code).Msg("response not sent")
+	}
+}
+
+// byed: the peer hangs up (RFC 3261 15.1.2), be it before the ACK.
+func (l *Leg) byed(req *sipua.Request) {
+	if x := &l.inbound; x.busy && x.request != nil && x.response == nil {
+		_ = x.request.Reply(sip.StatusRequestTerminated, "")
+	}
+	l.reply(req, sip.StatusOK)
+	l.log.Info().Msg("peer hung up")
+	l.finish(0)
+}
+
+// reinvite answers an offer in an established session, or makes one.
+func (l *Leg) reinvite(req *sipua.Request) {
+	switch {
+	case l.outbound.busy: // RFC 3261 14.2: glare
+		l.reply(req, sip.StatusRequestPending)
+		return
+	case l.inbound.response != nil: // the one before still waits for its ACK
+		l.reply(req, sip.StatusInternalServerError, sip.NewHeader("Retry-After", "1"))
+		return
+	}
+	l.inbound.request, l.inbound.cseq, l.inbound.busy = req, sipua.CSeq(req.Request), true
+	res, err := l.renegotiate(req)
+	if err == nil && len(req.Body()) == 0 {
+		l.local.Previous = l.last
+		l.last = sdp.Offer(l.local, preferred(l.local.Codecs, l.codecName()))
+		setSDP(res, l.last)
+		l.offered = true
+	}
+	if err != nil {
+		l.inbound.request, l.inbound.busy = nil, false
+		l.unchanged(req, err)
+		return
+	}
+	if err := l.respond(res); errors.Is(err, sipua.ErrCancelled) {
+		l.inbound.response, l.inbound.request, l.inbound.busy = nil, nil, false
+	}
+}
+
+// update does the same without an ACK (RFC 3311); mostly it only refreshes the
+// session timer.
+func (l *Leg) update(req *sipua.Request) {
+	if len(req.Body()) > 0 && (l.outbound.busy || l.inbound.busy || l.state != confirmed) {
+		l.reply(req, sip.StatusRequestPending) // RFC 3311 5.2
+		return
+	}
+	res, err := l.renegotiate(req)
+	if err != nil {
+		l.unchanged(req, err)
+		return
+	}
+	if err := req.Respond(res); err != nil {
+		l.log.Debug().Err(err).Msg("response not sent")
+	}
+}
+
+// renegotiate makes the 2xx to a re-INVITE or UPDATE, with the answer to its
+// offer if it has one. After an error the session is as before.
+func (l *Leg) renegotiate(req *sipua.Request) (*sip.Response, error) {
+	body, err := description(req.Request)
+	if err != nil {
+		return nil, err
+	}
+	res := req.NewResponse(sip.StatusOK, "")
+	l.accept(res, l.user)
+	if err := l.session.negotiate(l, req, res); err != nil {
+		return nil, err
+	}
+	if body == nil {
+		return res, nil
+	}
+	remote, err := sdp.Parse(body)
+	if err != nil {
+		return nil, err
+	}
+	local := l.local
+	local.Previous = l.last
+	answer, agreed, err := remote.Answer(local, l.codecName())
+	if err != nil {
+		return nil, err
+	}
+	l.remote, l.last = remote, answer
+	l.agree(agreed)
+	setSDP(res, answer)
+	return res, nil
+}
+
+// unchanged refuses a change of the session.
+func (l *Leg) unchanged(req *sipua.Request, err error) {
+	s := statusOf(err)
+	l.log.Info().Int("code", s.code).Err(err).Msg("session change refused")
+	l.m.refused(s.reason)
+	l.reply(req, s.code, s.headers()...)
+}
+
+// info takes keys that come by INFO (application/dtmf-relay, application/dtmf).
+func (l *Leg) info(req *sipua.Request) {
+	digit, ok := infoKey(req.Request)
+	switch {
+	case ok:
+		l.reply(req, sip.StatusOK)
+		l.m.tell(orbit.Key{Leg: l.id, Digit: digit})
+	case len(req.Body()) == 0: // a probe
+		l.reply(req, sip.StatusOK)
+	default:
+		l.reply(req, sip.StatusUnsupportedMediaType, sip.NewHeader("Accept", "application/dtmf-relay, application/dtmf"))
+	}
+}
+
+// infoKey reads the key out of an INFO body: "Signal=5" in dtmf-relay, the
+// bare key in dtmf; some phones send 10 and 11 for * and #.
+func infoKey(msg sip.Message) (byte, bool) {
+	kind, _ := sipua.Header(msg, "content-type")
+	kind, _, _ = mime.ParseMediaType(kind)
+	body := string(msg.Body())
+	switch kind {
+	case "application/dtmf-relay":
+		for line := range strings.Lines(body) {
+			name, value, ok := strings.Cut(line, "=")
+			if ok && strings.EqualFold(strings.TrimSpace(name), "signal") {
+				return keyOf(value)
+			}
+		}
+	case "application/dtmf":
+		if _, value, ok := strings.Cut(body, "="); ok { // "d=5"
+			return keyOf(value)
+		}
+		return keyOf(body)
+	}
+	return 0, false
+}
+
+func keyOf(s string) (byte, bool) {
+	switch s = strings.ToUpper(strings.TrimSpace(s)); s {
+	case "10", "STAR":
+		return '*', true
+	case "11", "POUND":
+		return '#', true
+	}
+	if len(s) == 1 && strings.Contains("0123456789*#ABCD", s) {
+		return s[0], true
+	}
+	return 0, false
+}
+
+var _ dialog.Usage = (*Leg)(nil)

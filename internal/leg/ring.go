@@ -1,0 +1,242 @@
+package leg
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/emiago/sipgo/sip"
+
+	"parkd/internal/dialog"
+	"parkd/internal/orbit"
+	"parkd/internal/sdp"
+	"parkd/internal/sipua"
+)
+
+// ring calls somebody on a new leg. What cannot even be tried is reported as
+// a leg that ended.
+func (m *Manager) ring(e orbit.Ring) {
+	if m.find(e.Leg) != nil {
+		return // carried out before
+	}
+	caller := m.find(e.Caller)
+	if caller == nil {
+		m.tell(orbit.Hangup{Leg: e.Leg})
+		return
+	}
+	// The caller's dialog and description belong to the caller's queue.
+	caller.post(func() {
+		to, err := m.route(e.Target, caller)
+		if err == nil {
+			err = m.call(e, to, caller.codecName())
+		}
+		if err != nil {
+			m.o.Log.Warn().Str("orbit", e.Orbit).Str("leg", e.Leg).Str("target", e.Target).Err(err).Msg("return not possible")
+			m.tell(orbit.Hangup{Leg: e.Leg})
+		}
+	})
+}
+
+// destination is a return's Request-URI and the way of its INVITE.
+type destination struct {
+	uri    sip.Uri
+	target sipua.Target
+	flow   sipua.Flow // says which address of ours the called phone reaches
+}
+
+var errNoRoute = errors.New("no way to the return's target")
+
+// route says where a return's INVITE goes: a literal address directly, a name
+// to the outbound proxy, else to the trusted peer that sent the call. The last
+// also takes what would come straight back to us. Runs on the caller's queue.
+func (m *Manager) route(target string, caller *Leg) (destination, error) {
+	p, flow := m.policy.Load(), caller.dialog.Flow
+	uri, err := parseTarget(target)
+	if err != nil {
+		return destination{}, err
+	}
+	if uri.Host == "" { // an extension of the PBX
+		uri.Host, uri.Port = p.home(caller.dialog)
+	}
+	if addr, ok := literal(uri); ok && p.trusts(addr.Addr()) && !p.Own(addr) {
+		return towards(uri, uri, flow), nil
+	}
+	if p.OutboundProxy != "" {
+		proxy, err := parseTarget(p.OutboundProxy)
+		if err != nil {
+			return destination{}, err
+		}
+		return towards(uri, proxy, flow), nil
+	}
+	if !p.trusts(flow.Remote.Addr()) {
+		return destination{}, fmt.Errorf("%s: %w", target, errNoRoute)
+	}
+	return destination{uri: uri, target: sipua.Target{Flow: flow, Addr: flow.Remote.String()}, flow: flow}, nil
+}
+
+// towards is the way to a next hop, from the socket that the caller came to
+// where the transport is the same.
+func towards(uri, hop sip.Uri, flow sipua.Flow) destination {
+	d := destination{uri: uri, target: sipua.Target{URI: hop.String()}, flow: flow}
+	network, _ := sipua.URIParam(hop.UriParams, "transport")
+	switch {
+	case hop.Scheme == "sips":
+		network = "tls"
+	case network == "":
+		network = "udp" // RFC 3263 4.1: the default for a literal address
+	}
+	if network != flow.Network {
+		d.flow = sipua.Flow{Network: network}
+	}
+	if addr, ok := literal(hop); ok {
+		d.flow.Remote = addr
+		d.target.Flow = d.flow
+	}
+	return d
+}
+
+// call sends the INVITE of a return.
+func (m *Manager) call(e orbit.Ring, to destination, prefer string) error {
+	port, local, err := m.open(to.flow)
+	if err != nil {
+		return err
+	}
+	l := m.newLeg(e.Leg, port)
+	l.log = l.log.With().Str("orbit", e.Orbit).Str("call", e.Call).Logger()
+	l.user, l.local = e.Orbit, local
+	l.last = sdp.Offer(l.local, preferred(l.local.Codecs, prefer))
+	req := l.invite(e, to)
+	m.add(l)
+	l.post(func() {
+		l.state = calling
+		l.log.Info().Str("target", req.Recipient.String()).Msg("return calls")
+		l.outbound.ours = m.o.Endpoint.Request(m.ctx, req, to.target, func(res *sip.Response, err error) {
+			l.post(func() { l.progress(res, err) })
+		})
+	})
+	return nil
+}
+
+// invite builds the INVITE of a return: From shows the caller.
+func (l *Leg) invite(e orbit.Ring, to destination) *sip.Request {
+	req := sip.NewRequest(sip.INVITE, to.uri)
+	begin(req, e.Party)
+	contact := l.m.o.Endpoint.Contact(e.Orbit, to.flow)
+	req.AppendHeader(&contact)
+	req.AppendHeader(sip.NewHeader("Allow", allow))
+	req.AppendHeader(sip.NewHeader("Supported", "replaces, timer"))
+	// RFC 3841 and 3840: no mailbox takes the caller.
+	req.AppendHeader(sip.NewHeader("Reject-Contact", `*;actor="msg-taker"`))
+	if e.Party.URI != "" {
+		req.AppendHeader(sip.NewHeader("P-Asserted-Identity", nameAddr(e.Party)))
+	}
+	setSDP(req, l.last)
+	return req
+}
+
+// begin gives a request what starts a dialog (RFC 3261 8.1.1).
+func begin(req *sip.Request, from orbit.Party) {
+	fromURI, to := sip.Uri{Scheme: "sip", User: "anonymous", Host: "anonymous.invalid"}, req.Recipient
+	if n, err := sipua.ParseNameAddr("<" + from.URI + ">"); err == nil {
+		fromURI = n.URI
+	}
+	to.UriParams, to.Port = nil, 0
+	callID, maxForwards := sip.CallIDHeader(token()), sip.MaxForwardsHeader(70)
+	req.AppendHeader(&maxForwards)
+	req.AppendHeader(&sip.FromHeader{DisplayName: sipua.EscapeDisplay(from.Name), Address: fromURI,
+		Params: sip.HeaderParams{{K: "tag", V: sipua.NewTag()}}})
+	req.AppendHeader(&sip.ToHeader{Address: to})
+	req.AppendHeader(&callID)
+	req.AppendHeader(&sip.CSeqHeader{SeqNo: 1, MethodName: req.Method})
+}
+
+// progress takes the responses to our INVITE.
+func (l *Leg) progress(res *sip.Response, err error) {
+	switch {
+	case err != nil:
+		l.log.Info().Err(err).Msg("return failed")
+		l.finish(408)
+	case res.StatusCode < 200:
+	case res.StatusCode < 300:
+		l.connected(res)
+	default:
+		l.log.Info().Int("code", res.StatusCode).Msg("return refused")
+		l.finish(res.StatusCode)
+	}
+}
+
+// connected takes a 2xx to our INVITE: the first, one again, or another fork's.
+func (l *Leg) connected(res *sip.Response) {
+	d, err := dialog.FromResponse(l.outbound.ours.Request(), res, l.outbound.ours.Flow())
+	if err != nil {
+		l.log.Warn().Err(err).Msg("answer unusable")
+		return
+	}
+	if l.outbound.acked || l.state == ended {
+		if d.ID == l.dialog.ID && l.outbound.acked { // RFC 3261 13.2.2.4: each 2xx is acknowledged
+			l.acknowledge(res)
+			return
+		}
+		l.decline(d, res) // another fork answered too late
+		return
+	}
+	wanted := l.state == calling
+	l.dialog = d
+	l.acknowledge(res)
+	if _, err := l.m.o.Table.Add(l.dialog.ID, l.dialog.RemoteSeq, l.queue, l); err != nil {
+		l.log.Warn().Err(err).Msg("answer unusable")
+		l.finish(0)
+		return
+	}
+	l.state = confirmed
+	if !wanted { // cancelled meanwhile
+		l.sendBye("cancelled")
+		return
+	}
+	if err := l.answered(res); err != nil {
+		l.log.Warn().Err(err).Msg("answer unusable")
+		l.sendBye("no common codec")
+		return
+	}
+	l.session.accept(l, res)
+	l.life.start(l)
+	l.m.tell(orbit.Answered{Leg: l.id, Record: []byte{}})
+}
+
+// decline ends a dialog that a fork made and nobody wants.
+func (l *Leg) decline(d dialog.Dialog, res *sip.Response) {
+	l.sendACK(&d, res)
+	bye, err := d.NewRequest(sip.BYE)
+	if err != nil {
+		return // logged with the ACK
+	}
+	l.m.o.Endpoint.Request(l.m.ctx, bye, d.To(), func(*sip.Response, error) {})
+}
+
+// acknowledge sends the ACK of a 2xx to an INVITE of ours, of each repetition
+// too (RFC 3261 13.2.2.4).
+func (l *Leg) acknowledge(res *sip.Response) {
+	l.outbound.acked = true
+	l.dialog.Refresh(res)
+	l.sendACK(&l.dialog, res)
+}
+
+func (l *Leg) sendACK(d *dialog.Dialog, res *sip.Response) {
+	ack, err := d.NewACK(sipua.CSeq(res))
+	if err == nil {
+		err = l.m.o.Endpoint.Send(ack, d.To())
+	}
+	if err != nil {
+		l.log.Warn().Err(err).Msg("ack not sent")
+	}
+}
+
+// cancel takes our INVITE back. The leg ends with its final response; a 2xx
+// that crosses is acknowledged and ended.
+func (l *Leg) cancel(reason string) {
+	l.state = ending
+	l.port.Close()
+	l.log.Info().Str("reason", reason).Msg("return cancelled")
+	l.outbound.ours.Cancel()
+	// RFC 3261 9.1: an INVITE that is never answered in spite of it.
+	l.outbound.giveUp = l.after(64*t1, func() { l.finish(0) })
+}

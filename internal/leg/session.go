@@ -1,0 +1,185 @@
+package leg
+
+import (
+	"errors"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+
+	"parkd/internal/dialog"
+	"parkd/internal/sipua"
+)
+
+// minSE is the shortest session interval that we take, in seconds (RFC 4028 4).
+const minSE = 90
+
+// errTooBrief refuses a session interval below minSE (RFC 4028 6).
+var errTooBrief = errors.New("session interval too small")
+
+// sessionTimer keeps a session alive, or ends it, as RFC 4028 has it. We never
+// ask for one but take part where the peer does. Owned by the leg's queue.
+type sessionTimer struct {
+	interval time.Duration // 0 = none
+	ours     bool          // we refresh
+	update   bool          // the peer takes UPDATE
+	timer    *dialog.Timer
+}
+
+func (s *sessionTimer) stop() { s.timer.Stop() }
+
+// negotiate reads the request's Session-Expires and writes ours into its 2xx
+// (RFC 4028 9).
+func (s *sessionTimer) negotiate(l *Leg, req *sipua.Request, res *sip.Response) error {
+	s.update = takes(req.Request, sip.UPDATE)
+	h, ok := sipua.Header(req.Request, "session-expires")
+	if !ok {
+		s.stop()
+		s.interval = 0
+		return nil
+	}
+	se, err := sipua.ParseSessionExpires(h)
+	if err != nil {
+		return nil // RFC 3261 8.2.2: a header that cannot be read is ignored
+	}
+	supported := sipua.HasToken(req.Request, "supported", "timer")
+	if se.Seconds < minSE && supported {
+		return errTooBrief
+	}
+	se.Seconds = max(se.Seconds, minSE)
+	s.interval = time.Duration(se.Seconds) * time.Second
+	// RFC 4028 9, table 2: a peer without timer cannot refresh.
+	s.ours = !supported || se.Refresher == sipua.RefresherUAS
+	se.Refresher = sipua.RefresherUAC
+	if s.ours {
+		se.Refresher = sipua.RefresherUAS
+	}
+	res.AppendHeader(sip.NewHeader("Session-Expires", se.String()))
+	if supported {
+		res.AppendHeader(sip.NewHeader("Require", "timer"))
+	}
+	s.arm(l)
+	return nil
+}
+
+// accept reads the Session-Expires of a 2xx to a request of ours (RFC 4028 7.2).
+func (s *sessionTimer) accept(l *Leg, res *sip.Response) {
+	s.update = takes(res, sip.UPDATE)
+	h, _ := sipua.Header(res, "session-expires")
+	se, err := sipua.ParseSessionExpires(h)
+	if err != nil || se.Seconds == 0 {
+		return
+	}
+	s.interval = time.Duration(max(se.Seconds, minSE)) * time.Second
+	s.ours = se.Refresher != sipua.RefresherUAS
+	s.arm(l)
+}
+
+// arm refreshes at half of the interval, or ends the session shortly before
+// all of it has passed without a refresh (RFC 4028 10).
+func (s *sessionTimer) arm(l *Leg) {
+	s.stop()
+	if s.ours {
+		s.timer = l.after(s.interval/2, func() { s.refresh(l) })
+		return
+	}
+	s.timer = l.after(s.interval-min(32*time.Second, s.interval/3), func() { l.lost("session expired") })
+}
+
+// refresh repeats our description by UPDATE or re-INVITE.
+func (s *sessionTimer) refresh(l *Leg) {
+	if l.state != confirmed {
+		return
+	}
+	se := sip.NewHeader("Session-Expires",
+		sipua.SessionExpires{Seconds: uint32(s.interval / time.Second), Refresher: sipua.RefresherUAC}.String())
+	if !s.update {
+		l.reoffer(se)
+		return
+	}
+	req, err := l.dialog.NewRequest(sip.UPDATE)
+	if err != nil { // it was built before: cannot happen
+		l.log.Error().Err(err).Msg("no session refresh possible")
+		return
+	}
+	contact := l.m.o.Endpoint.Contact(l.user, l.dialog.Flow)
+	req.AppendHeader(&contact)
+	req.AppendHeader(sip.NewHeader("Supported", "timer"))
+	req.AppendHeader(se)
+	l.send(req, func(res *sip.Response, err error) {
+		switch {
+		case l.state != confirmed:
+		case err != nil || res.StatusCode == sip.StatusCallTransactionDoesNotExists:
+			l.lost("session refresh failed") // RFC 4028 10
+		case res.StatusCode >= 200:
+			s.refreshed(l, res)
+		}
+	})
+}
+
+// refreshed arms again after the answer to a refresh: a refusal only means
+// that the peer is alive.
+func (s *sessionTimer) refreshed(l *Leg, res *sip.Response) {
+	if res.StatusCode < 300 {
+		s.accept(l, res)
+	}
+	s.arm(l)
+}
+
+// reoffer sends a re-INVITE that repeats our description.
+func (l *Leg) reoffer(extra ...sip.Header) {
+	if l.inbound.busy || l.outbound.busy {
+		l.session.timer = l.after(2*time.Second, func() { l.session.refresh(l) })
+		return
+	}
+	req, err := l.dialog.NewRequest(sip.INVITE)
+	if err != nil { // it was built before: cannot happen
+		l.log.Error().Err(err).Msg("no session refresh possible")
+		return
+	}
+	contact := l.m.o.Endpoint.Contact(l.user, l.dialog.Flow)
+	req.AppendHeader(&contact)
+	req.AppendHeader(sip.NewHeader("Allow", allow))
+	req.AppendHeader(sip.NewHeader("Supported", "replaces, timer"))
+	for _, h := range extra {
+		req.AppendHeader(h)
+	}
+	setSDP(req, l.last)
+	x := &l.outbound
+	*x = exchange{busy: true}
+	x.ours = l.send(req, func(res *sip.Response, err error) { l.reoffered(res, err) })
+}
+
+// reoffered takes the responses to a re-INVITE of ours.
+func (l *Leg) reoffered(res *sip.Response, err error) {
+	if err == nil && res.StatusCode < 200 {
+		return
+	}
+	x := &l.outbound
+	if err == nil && res.StatusCode < 300 {
+		again := x.acked
+		l.acknowledge(res)
+		if again || l.state != confirmed {
+			return
+		}
+	}
+	x.busy = false
+	switch {
+	case l.state != confirmed:
+	case err != nil, res.StatusCode == sip.StatusCallTransactionDoesNotExists, res.StatusCode == sip.StatusRequestTimeout:
+		l.lost("re-invite failed") // RFC 3261 12.2.1.2
+	case res.StatusCode == sip.StatusRequestPending:
+		// RFC 3261 14.1: try again after the owner's or the other's pause.
+		l.session.timer = l.after(3*time.Second, func() { l.session.refresh(l) })
+	case res.StatusCode < 300:
+		if err := l.answered(res); err != nil {
+			l.log.Warn().Err(err).Msg("answer to re-invite unusable")
+		}
+		l.session.refreshed(l, res)
+	default:
+		l.session.refreshed(l, res)
+	}
+}
+
+func takes(msg sip.Message, method sip.RequestMethod) bool {
+	return sipua.HasToken(msg, "allow", string(method))
+}

@@ -1,0 +1,80 @@
+package leg
+
+import (
+	"errors"
+	"strconv"
+
+	"github.com/emiago/sipgo/sip"
+
+	"parkd/internal/orbit"
+	"parkd/internal/sdp"
+)
+
+// Errors of a leg's own making.
+var (
+	errNoPort    = errors.New("no media port left")
+	errRequest   = errors.New("unusable request")
+	errBody      = errors.New("unsupported body")
+	errReplaces  = errors.New("unusable Replaces")
+	errCancelled = errors.New("cancelled")
+)
+
+// status is how a refusal is answered.
+type status struct {
+	code   int
+	reason string // a bounded label: metrics count by it
+	retry  bool   // with Retry-After
+	header string // one more header's name
+	value  string
+}
+
+// retryAfter is when a refused park is worth another try, in seconds.
+const retryAfter = "10"
+
+func (s status) headers() []sip.Header {
+	var list []sip.Header
+	if s.retry {
+		list = append(list, sip.NewHeader("Retry-After", retryAfter))
+	}
+	if s.header != "" {
+		list = append(list, sip.NewHeader(s.header, s.value))
+	}
+	return list
+}
+
+// statusOf maps an error to the SIP answer. The one place where this is done.
+func statusOf(err error) status {
+	for _, m := range statuses {
+		if errors.Is(err, m.err) {
+			return m.status
+		}
+	}
+	return status{code: 500, reason: "internal"}
+}
+
+var statuses = []struct {
+	err error
+	status
+}{
+	{orbit.ErrUnknown, status{code: 404, reason: "unknown"}},
+	{orbit.ErrNothing, status{code: 404, reason: "nothing"}},
+	{orbit.ErrFull, status{code: 486, reason: "full"}},
+	{orbit.ErrReplaces, status{code: 481, reason: "replaces"}},
+	{orbit.ErrGuarded, status{code: 486, reason: "guarded"}},
+	{orbit.ErrEarly, status{code: 486, reason: "early_only"}}, // RFC 3891 3
+	{orbit.ErrLimit, status{code: 480, reason: "limit", retry: true}},
+	{orbit.ErrDraining, status{code: 480, reason: "draining", retry: true}},
+	{orbit.ErrStore, status{code: 480, reason: "store", retry: true}},
+	{orbit.ErrClosed, status{code: 480, reason: "draining", retry: true}},
+	{errNoPort, status{code: 480, reason: "ports", retry: true}},
+	{errRequest, status{code: 400, reason: "request"}},
+	{errReplaces, status{code: 400, reason: "replaces"}}, // RFC 3891 3
+	{errBody, status{code: 415, reason: "body", header: "Accept", value: "application/sdp"}},
+	{errTooBrief, status{code: 422, reason: "session_timer", header: "Min-SE", value: strconv.Itoa(minSE)}}, // RFC 4028 6
+	{errCancelled, status{code: 487, reason: "cancelled"}},
+	{sdp.ErrSyntax, status{code: 400, reason: "sdp"}},
+	{sdp.ErrNoCodec, status{code: 488, reason: "codec", header: "Warning", value: `305 parkd "Incompatible media format"`}},
+	{sdp.ErrNoAudio, status{code: 488, reason: "codec", header: "Warning", value: `304 parkd "Media type not available"`}},
+	{sdp.ErrSecure, status{code: 488, reason: "codec", header: "Warning", value: `302 parkd "Incompatible transport protocol"`}},
+	{sdp.ErrAddress, status{code: 488, reason: "codec", header: "Warning", value: `301 parkd "Incompatible network address formats"`}},
+}

@@ -1,0 +1,225 @@
+package presence
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"parkd/internal/dialog"
+)
+
+// index finds subscriptions. Its mutex is a leaf: nothing waits under it.
+type index struct {
+	max int
+
+	mu       sync.Mutex
+	byID     map[dialog.ID]*sub
+	byKey    map[key]*sub
+	resource map[string]map[*sub]struct{}
+	watcher  map[watcher]map[*sub]struct{}
+	dirty    map[string]time.Time // resources changed since marked was called, and when first
+	fetches  int                  // SUBSCRIBEs of Expires 0 under way
+}
+
+// face is what others may see of a subscription; owned by index.mu.
+type face struct {
+	id      dialog.ID
+	key     key
+	watcher watcher
+	lamp    Lamp
+	listed  bool
+}
+
+// changed is one subscription to be told of a change.
+type changed struct {
+	sub *sub
+	at  time.Time
+}
+
+func newIndex(most int) *index {
+	return &index{max: most, byID: map[dialog.ID]*sub{}, byKey: map[key]*sub{}, resource: map[string]map[*sub]struct{}{},
+		watcher: map[watcher]map[*sub]struct{}{}, dirty: map[string]time.Time{}}
+}
+
+// add lists a subscription in the place of that of the same phone, which it
+// returns. It refuses when there are too many.
+func (x *index) add(s *sub, rec *Subscription) (replaced *sub, ok bool) {
+	k := rec.key()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if replaced = x.byKey[k]; replaced != nil {
+		x.remove(replaced)
+	} else if len(x.byID)+x.fetches >= x.max {
+		return nil, false
+	}
+	s.face = face{id: rec.Dialog.ID, key: k, watcher: watcherOf(rec.Resource, rec.From, rec.Contact), lamp: rec.lamp(), listed: true}
+	x.byID[s.face.id], x.byKey[k] = s, s
+	put(x.resource, rec.Resource, s)
+	put(x.watcher, s.face.watcher, s)
+	return replaced, true
+}
+
+// update shows a refreshed subscription, whose Contact may have changed.
+func (x *index) update(s *sub, rec *Subscription) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if !s.face.listed {
+		return
+	}
+	old := s.face.lamp
+	s.face.lamp = rec.lamp()
+	s.face.lamp.Told, s.face.lamp.Answer, s.face.lamp.Silent, s.face.lamp.Version = old.Told, old.Answer, old.Silent, old.Version
+	if k := rec.key(); k != s.face.key && x.byKey[k] == nil {
+		delete(x.byKey, s.face.key)
+		s.face.key, x.byKey[k] = k, s
+	}
+	take(x.watcher, s.face.watcher, s)
+	s.face.watcher = watcherOf(rec.Resource, rec.From, rec.Contact)
+	put(x.watcher, s.face.watcher, s)
+}
+
+// note changes what is shown of a subscription.
+func (x *index) note(s *sub, f func(*Lamp)) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	f(&s.face.lamp)
+}
+
+func (x *index) drop(s *sub) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.remove(s)
+}
+
+func (x *index) remove(s *sub) {
+	if !s.face.listed {
+		return
+	}
+	s.face.listed = false
+	delete(x.byID, s.face.id)
+	if x.byKey[s.face.key] == s {
+		delete(x.byKey, s.face.key)
+	}
+	take(x.resource, s.face.key.resource, s)
+	take(x.watcher, s.face.watcher, s)
+}
+
+// visit counts a fetch, leave ends it.
+func (x *index) visit() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if len(x.byID)+x.fetches >= x.max {
+		return false
+	}
+	x.fetches++
+	return true
+}
+
+func (x *index) leave() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.fetches--
+}
+
+// mark notes a change; false if nobody watches.
+func (x *index) mark(resource string, now time.Time) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if len(x.resource[resource]) == 0 {
+		return false
+	}
+	if _, ok := x.dirty[resource]; !ok {
+		x.dirty[resource] = now
+	}
+	return true
+}
+
+// marked returns who is to be told, and forgets it.
+func (x *index) marked() []changed {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	var out []changed
+	for r, at := range x.dirty {
+		for s := range x.resource[r] {
+			out = append(out, changed{s, at})
+		}
+	}
+	clear(x.dirty)
+	return out
+}
+
+func (x *index) find(id dialog.ID) *sub {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.byID[id]
+}
+
+func (x *index) showing(w watcher, source netip.Addr) (string, bool) {
+	if w.from == "" || w.contact == "" {
+		return "", false
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	var best *Lamp
+	for s := range x.watcher[w] {
+		l := &s.face.lamp
+		if l.Shown != "" && s.face.key.source == source && (best == nil || l.Told.After(best.Told)) {
+			best = l
+		}
+	}
+	if best == nil {
+		return "", false
+	}
+	return best.Shown, true
+}
+
+func (x *index) watchers(resource string) int {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return len(x.resource[resource])
+}
+
+func (x *index) len() int {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return len(x.byID)
+}
+
+func (x *index) all() []*sub {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	out := make([]*sub, 0, len(x.byID))
+	for _, s := range x.byID {
+		out = append(out, s)
+	}
+	return out
+}
+
+func (x *index) lamps() []Lamp {
+	x.mu.Lock()
+	out := make([]Lamp, 0, len(x.byID))
+	for _, s := range x.byID {
+		out = append(out, s.face.lamp)
+	}
+	x.mu.Unlock()
+	slices.SortFunc(out, func(a, b Lamp) int {
+		return cmp.Or(cmp.Compare(a.Resource, b.Resource), cmp.Compare(a.Watcher, b.Watcher), a.Since.Compare(b.Since))
+	})
+	return out
+}
+
+func put[K comparable](m map[K]map[*sub]struct{}, k K, s *sub) {
+	if m[k] == nil {
+		m[k] = map[*sub]struct{}{}
+	}
+	m[k][s] = struct{}{}
+}
+
+func take[K comparable](m map[K]map[*sub]struct{}, k K, s *sub) {
+	delete(m[k], s)
+	if len(m[k]) == 0 {
+		delete(m, k)
+	}
+}

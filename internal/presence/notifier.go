@@ -1,0 +1,181 @@
+// Package presence is the SUBSCRIBE usage of dialogs: an RFC 6665 notifier. It
+// knows who watches what, and tells every watcher the newest state of it, in
+// order and not too often. It does not know what that state is: documents come
+// from a Source.
+//
+// It promises that a watcher has one NOTIFY in flight, that versions and CSeq
+// of a subscription only rise, that the last state always goes out, and that a
+// subscription ends only by its own wish, by its expiry, or by an answer that
+// says so; silence does not end it. Changed never blocks.
+package presence
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"parkd/internal/dialog"
+	"parkd/internal/sipua"
+
+	"github.com/emiago/sipgo/sip"
+	"github.com/rs/zerolog"
+)
+
+// Bounds of the intervals that a watcher may ask for (RFC 6665 4.2.1.1).
+const (
+	defaultExpires = 3600 * time.Second
+	minExpires     = 60 * time.Second
+	maxExpires     = 7200 * time.Second
+)
+
+// Bounds of what a SUBSCRIBE may carry, in bytes; a subscription keeps it.
+const (
+	maxURI   = 512
+	maxField = 256
+)
+
+// DefaultMax is how many subscriptions there may be if Options.Max is 0.
+const DefaultMax = 20000
+
+// Params is what a document depends on beside the state.
+type Params struct {
+	Event    string // package: dialog
+	Accept   string // media type that the watcher takes
+	Entity   string // the subscribed URI, to the byte
+	Version  uint32 // of the subscription: 0, 1, 2, ...
+	Target   string // a URI that reaches this server and names the resource
+	Watcher  string // From URI
+	Agent    string // User-Agent of the SUBSCRIBE
+	Reliable bool   // TCP or TLS: size does not matter
+}
+
+// Document is a state as a watcher is told it.
+type Document struct {
+	Body        []byte
+	ContentType string
+	Shown       string // which call it shows, opaque here; "" = none
+}
+
+// Source has the states.
+type Source interface {
+	// Resolve names the resource that a user part of a URI stands for.
+	Resolve(user string) (resource string, ok bool)
+	// Document renders the newest state of a resource. It is called at any time
+	// from several goroutines and must not block. ok is false if there is no
+	// such resource any more: the document is then the last one, and may be empty.
+	Document(resource string, p Params) (d Document, ok bool)
+}
+
+// Options is what a Notifier is built from.
+type Options struct {
+	Endpoint *sipua.Endpoint
+	Table    *dialog.Table
+	Wheel    *dialog.Wheel
+	Source   Source
+	Log      zerolog.Logger
+	Max      int                         // subscriptions; 0 = DefaultMax
+	Refused  func(reason string)         // counts refusals; may be nil
+	Observe  func(latency time.Duration) // from a change to the 200 of its NOTIFY; may be nil
+}
+
+// Notifier serves SUBSCRIBE.
+type Notifier struct {
+	o     Options
+	ctx   context.Context // ends what is in flight
+	stop  context.CancelFunc
+	index *index
+	wake  chan struct{} // 1: something in index.dirty
+	done  sync.WaitGroup
+}
+
+// New starts a notifier; Close ends it.
+func New(o Options) *Notifier {
+	if o.Max <= 0 {
+		o.Max = DefaultMax
+	}
+	if o.Refused == nil {
+		o.Refused = func(string) {}
+	}
+	if o.Observe == nil {
+		o.Observe = func(time.Duration) {}
+	}
+	n := &Notifier{o: o, index: newIndex(o.Max), wake: make(chan struct{}, 1)}
+	n.ctx, n.stop = context.WithCancel(context.Background())
+	n.done.Go(n.fan)
+	return n
+}
+
+// Close stops telling anybody anything; it must not be called from a queue.
+// Subscriptions stay as they are: their
+// watchers are not told that the server stops (RFC 6665 4.4.1 lets them refresh
+// after a restart).
+func (n *Notifier) Close() {
+	n.stop()
+	n.done.Wait()
+	var resting sync.WaitGroup
+	for _, s := range n.index.all() {
+		resting.Add(1)
+		if s.queue.Post(func() { defer resting.Done(); s.rest() }) != nil {
+			resting.Done()
+		}
+	}
+	resting.Wait()
+}
+
+// Changed says that the state of a resource is a newer one. It does not block:
+// a resource has one slot, and the newest state wins.
+func (n *Notifier) Changed(resource string) {
+	if !n.index.mark(resource, time.Now()) {
+		return
+	}
+	select {
+	case n.wake <- struct{}{}:
+	default:
+	}
+}
+
+// fan passes changes on to the subscriptions.
+func (n *Notifier) fan() {
+	for {
+		select {
+		case <-n.ctx.Done():
+			return
+		case <-n.wake:
+		}
+		for _, c := range n.index.marked() {
+			s := c.sub
+			if s.pending.CompareAndSwap(false, true) {
+				_ = s.queue.Post(func() { s.change(c.at) })
+			}
+		}
+	}
+}
+
+// Stray takes a response that matches no transaction: the late answer of a slow
+// watcher proves that it lives. Others are ignored.
+func (n *Notifier) Stray(res *sip.Response) {
+	cseq := res.CSeq()
+	if cseq == nil || cseq.MethodName != sip.NOTIFY || res.StatusCode < 200 {
+		return
+	}
+	id := dialog.ID{CallID: sipua.CallID(res), Local: sipua.FromTag(res), Remote: sipua.ToTag(res)}
+	if s := n.index.find(id); s != nil {
+		_ = s.queue.Post(func() { s.late(res) })
+	}
+}
+
+// Showing says whether a live subscription to resource, by the user of From at
+// the address of Contact, from the same host as source, was last told of a
+// call, as far as it answered; and of which (Document.Shown).
+func (n *Notifier) Showing(resource, from, contact string, source sipua.Flow) (shown string, ok bool) {
+	return n.index.showing(watcherOf(resource, from, contact), source.Remote.Addr())
+}
+
+// Watchers counts the subscriptions to a resource.
+func (n *Notifier) Watchers(resource string) int { return n.index.watchers(resource) }
+
+// Len counts all subscriptions.
+func (n *Notifier) Len() int { return n.index.len() }
+
+// Lamps lists all subscriptions, by resource and watcher.
+func (n *Notifier) Lamps() []Lamp { return n.index.lamps() }

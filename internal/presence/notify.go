@@ -1,0 +1,150 @@
+package presence
+
+import (
+	"context"
+	"time"
+
+	"parkd/internal/sipua"
+
+	"github.com/emiago/sipgo/sip"
+)
+
+const (
+	// single is how long the transaction of a single send lasts: less than the
+	// T1 after which it would be sent again (RFC 3261 17.1.2.2).
+	single = 450 * time.Millisecond
+	// patience is how many NOTIFYs in a row, overtaken without an answer, make a
+	// watcher a silent one; one that lasted 64*T1 does at once.
+	patience = 3
+	// A silent watcher, or one in trouble, is told the last state again, each
+	// time later.
+	firstRetry = 5 * time.Second
+	lastRetry  = 5 * time.Minute
+)
+
+// ends are the answers that end a subscription (RFC 6665 4.2.2, RFC 5057 5.1).
+var ends = []int{404, 405, 410, 416, 480, 481, 482, 483, 484, 485, 489, 501, 604}
+
+// pump sends what is to be sent, now or when it may be.
+func (s *sub) pump() {
+	if s.gone || !s.open || s.sending != nil && s.sending.last {
+		return
+	}
+	now := time.Now()
+	at := now
+	switch {
+	case s.owed:
+	case !s.since.IsZero():
+		at = later(s.pace.ready(now), s.held)
+	case !s.retry.IsZero():
+		at = later(s.pace.ready(now), later(s.held, s.retry))
+	default:
+		return
+	}
+	if s.sending != nil { // one in flight, for at most two seconds
+		at = later(at, s.sending.sent.Add(flight))
+	}
+	if at.After(now) {
+		s.timer.Stop()
+		s.timer = s.n.o.Wheel.After(at.Sub(now), s.queue, s.pump)
+		return
+	}
+	s.notify(now)
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// notify sends the newest state. One that is still unanswered is overtaken: its
+// repetitions stop, and a late answer to it counts as a sign of life.
+func (s *sub) notify(now time.Time) {
+	if s.sending != nil {
+		s.sending.cancel()
+		if !s.sending.over {
+			s.miss()
+		}
+	}
+	doc, ok := s.n.o.Source.Document(s.rec.Resource, s.params())
+	if !ok && s.closing == "" { // RFC 6665 4.1.3
+		s.n.index.drop(s)
+		s.expiry.Stop()
+		s.closing = "noresource"
+	}
+	req, err := s.request(doc, now)
+	if err != nil {
+		s.log.Error().Err(err).Msg("subscription cannot be told")
+		s.end()
+		return
+	}
+	if !s.owed {
+		s.pace.spend(now)
+	}
+	t := &telling{seq: sipua.CSeq(req), sent: now, since: s.since, shown: doc.Shown, last: s.closing != ""}
+	s.owed, s.since, s.retry, s.sending = false, time.Time{}, time.Time{}, t
+	s.timer.Stop()
+	version := s.rec.Version
+	s.rec.Version++ // RFC 4235 4.1: by one a document
+	s.n.index.note(s, func(l *Lamp) { l.Told, l.Version, l.Answer = now, version, 0 })
+	s.send(t, req)
+}
+
+func (s *sub) send(t *telling, req *sip.Request) {
+	var ctx context.Context
+	ctx, t.cancel = context.WithCancel(s.n.ctx)
+	to := s.rec.Dialog.To()
+	to.Reseq = func(use func(uint32)) {
+		_ = s.queue.Post(func() {
+			t.seq = s.rec.Dialog.NextSeq()
+			use(t.seq)
+		})
+	}
+	s.n.o.Endpoint.Request(ctx, req, to, func(res *sip.Response, err error) {
+		if err != nil || res.StatusCode >= 200 {
+			_ = s.queue.Post(func() { s.answered(t, res, err) })
+		}
+	})
+	if s.silent && s.rec.Dialog.Flow.Network == "udp" {
+		s.n.o.Wheel.After(single, s.queue, t.cancel)
+	}
+}
+
+func (s *sub) params() Params {
+	contact := s.contact()
+	return Params{Event: s.rec.Event, Accept: s.rec.Accept, Entity: s.rec.Entity, Version: s.rec.Version,
+		Target: contact.Address.String(), Watcher: s.rec.From, Agent: s.rec.Agent, Reliable: s.rec.Dialog.Flow.Network != "udp"}
+}
+
+func (s *sub) request(doc Document, now time.Time) (*sip.Request, error) {
+	req, err := s.rec.Dialog.NewRequest(sip.NOTIFY)
+	if err != nil {
+		return nil, err
+	}
+	contact := s.contact()
+	req.AppendHeader(&contact)
+	event := s.rec.Event
+	if s.rec.EventID != "" { // RFC 6665 8.2.1: as in the SUBSCRIBE
+		event += ";id=" + sipua.Clean(s.rec.EventID)
+	}
+	req.AppendHeader(sip.NewHeader("Event", event))
+	req.AppendHeader(sip.NewHeader("Subscription-State", s.state(now)))
+	if len(doc.Body) > 0 {
+		req.AppendHeader(sip.NewHeader("Content-Type", doc.ContentType))
+	}
+	req.SetBody(doc.Body)
+	return req, nil
+}
+
+// state is the Subscription-State (RFC 6665 8.2.3), in whole seconds rounded up.
+func (s *sub) state(now time.Time) string {
+	st := sipua.SubscriptionState{State: "active", Expires: -1, RetryAfter: -1}
+	if s.closing != "" {
+		st.State, st.Reason = "terminated", s.closing
+	} else {
+		st.Expires = int64(max(0, s.rec.Expires.Sub(now)+time.Second-1) / time.Second)
+	}
+	return st.String()
+}

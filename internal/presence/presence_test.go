@@ -1,0 +1,665 @@
+package presence
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"parkd/internal/dialog"
+	"parkd/internal/sipua"
+
+	"github.com/emiago/sipgo/sip"
+	"github.com/rs/zerolog"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var serverAddr = netip.MustParseAddrPort("192.0.2.1:5060")
+
+// lamps is a Source in memory.
+type lamps struct {
+	mu    sync.Mutex
+	shown map[string]string // by resource; there is one if it is there
+}
+
+func (l *lamps) Resolve(user string) (string, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, ok := l.shown[user]
+	return user, ok
+}
+
+func (l *lamps) Document(resource string, p Params) (Document, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	shown, ok := l.shown[resource]
+	body := fmt.Sprintf("version=%d shown=-%s entity=%s", p.Version, shown, p.Entity)
+	return Document{Body: []byte(body), ContentType: p.Accept, Shown: shown}, ok
+}
+
+// bed is a notifier on a network, inside a bubble.
+type bed struct {
+	t    *testing.T
+	net  *network
+	n    *Notifier
+	src  *lamps
+	lat  []time.Duration
+	stop func()
+}
+
+// bubble runs f with a notifier under fake time.
+func bubble(t *testing.T, f func(*bed)) { bubbleOf(t, Options{}, f) }
+
+func bubbleOf(t *testing.T, o Options, f func(*bed)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		b := &bed{t: t, net: newNetwork(), src: &lamps{shown: map[string]string{"701": "", "702": ""}}}
+		e, err := sipua.New(sipua.Options{
+			Listeners: []sipua.Listener{{Network: "udp", Packet: b.net.listen(serverAddr.String())}},
+			Log:       zerolog.Nop(),
+			Settings: sipua.Settings{Access: sipua.Access{Trusted: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}},
+				Credentials: []sipua.Credential{{Realm: "phones", Username: "parkd", Password: "secret"}}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		wheel := dialog.NewWheel()
+		table := dialog.NewTable(wheel)
+		o.Endpoint, o.Wheel, o.Table, o.Source, o.Log = e, wheel, table, b.src, zerolog.Nop()
+		o.Observe = func(d time.Duration) { b.lat = append(b.lat, d) }
+		b.n = New(o)
+		e.Handle("SUBSCRIBE", b.n.Subscribe)
+		e.HandleInDialog(table.Request)
+		e.HandleStray(b.n.Stray)
+		served := make(chan error, 1)
+		go func() { served <- e.Serve(context.Background()) }()
+		<-e.Ready()
+		b.stop = func() {
+			b.n.Close()
+			e.Shutdown()
+			wheel.Close()
+			if err := <-served; err != nil {
+				t.Error(err)
+			}
+			b.net.mu.Lock()
+			defer b.net.mu.Unlock()
+			for _, p := range b.net.ports {
+				p.Close()
+			}
+		}
+		f(b)
+		b.stop()
+	})
+}
+
+// park changes what an orbit shows.
+func (b *bed) park(orbit, shown string) {
+	b.src.mu.Lock()
+	b.src.shown[orbit] = shown
+	b.src.mu.Unlock()
+	b.n.Changed(orbit)
+	synctest.Wait()
+}
+
+func (b *bed) phone(addr string) *phone { return newPhone(b.t, b.net, addr) }
+
+// watch is a phone with a subscription to 701.
+func (b *bed) watch(addr string) *phone {
+	b.t.Helper()
+	p := b.phone(addr)
+	p.subscribe("sip:701@192.0.2.1")
+	synctest.Wait()
+	if p.reply().StatusCode != 200 || len(p.got()) != 1 {
+		b.t.Fatalf("%d, %d NOTIFYs", p.reply().StatusCode, len(p.got()))
+	}
+	return p
+}
+
+func pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+func TestSubscribe(t *testing.T) {
+	bubble(t, func(b *bed) {
+		b.src.shown["701"] = "ann"
+		p := b.phone("192.0.2.9:5060")
+		p.subscribe("sip:701@192.0.2.1;user=phone")
+		synctest.Wait()
+		res, n := p.reply(), p.last()
+		if !slices.Equal(p.sequence, []string{"200", "NOTIFY"}) {
+			t.Errorf("order %v", p.sequence)
+		}
+		if value(res, "Expires") != "3600" || !strings.Contains(value(res, "Contact"), "sip:701@192.0.2.1:5060") {
+			t.Errorf("%s", res)
+		}
+		to, _ := res.To().Params.Get("tag")
+		from, _ := n.req.From().Params.Get("tag")
+		remote, _ := n.req.To().Params.Get("tag")
+		if to == "" || from != to || remote != "from" {
+			t.Errorf("tags %q %q %q", to, from, remote)
+		}
+		if n.version != 0 || n.shown != "ann" || n.entity != "sip:701@192.0.2.1;user=phone" || n.state != "active;expires=3600" ||
+			value(n.req, "Event") != "dialog" || value(n.req, "Content-Type") != "application/dialog-info+xml" ||
+			!strings.Contains(value(n.req, "Contact"), "sip:701@192.0.2.1:5060") {
+			t.Errorf("%+v\n%s", n, n.req)
+		}
+		if n.req.Recipient.String() != "sip:bob@192.0.2.9:5060" {
+			t.Errorf("to %s", n.req.Recipient.String())
+		}
+		b.park("701", "")
+		if n := p.last(); n.version != 1 || n.shown != "" || len(b.lat) != 1 || b.lat[0] > time.Millisecond {
+			t.Errorf("%+v after %v", n, b.lat)
+		}
+		b.park("702", "x")
+		if len(p.got()) != 2 || b.n.Len() != 1 || b.n.Watchers("701") != 1 || b.n.Watchers("702") != 0 {
+			t.Error("another orbit's change is told")
+		}
+	})
+}
+
+func TestRefusals(t *testing.T) {
+	long := strings.Repeat("x", 600)
+	tests := []struct {
+		name, uri string
+		lines     []string
+		code      int
+		header    string
+	}{
+		{"unknown orbit", "sip:799@192.0.2.1", nil, 404, ""},
+		{"no user, To instead", "sip:192.0.2.1", nil, 200, ""},
+		{"no user anywhere", "sip:192.0.2.1", []string{"To: <sip:192.0.2.1>"}, 404, ""},
+		{"escaped user", "sip:%37%301@192.0.2.1", nil, 200, ""},
+		{"unknown event", "sip:701@192.0.2.1", []string{"Event: message-summary"}, 489, "Allow-Events: dialog"},
+		{"no event", "sip:701@192.0.2.1", []string{"Event:"}, 489, "Allow-Events: dialog"},
+		{"compact event", "sip:701@192.0.2.1", []string{"Event:", "o: Dialog;id=7"}, 200, ""},
+		{"another type", "sip:701@192.0.2.1", []string{"Accept: application/pidf+xml"}, 406, "Accept: application/dialog-info+xml"},
+		{"any type", "sip:701@192.0.2.1", []string{"Accept: text/plain, */*"}, 200, ""},
+		{"not that type", "sip:701@192.0.2.1", []string{"Accept: application/dialog-info+xml;q=0"}, 406, ""},
+		{"too brief", "sip:701@192.0.2.1", []string{"Expires: 59"}, 423, "Min-Expires: 60"},
+		{"brief", "sip:701@192.0.2.1", []string{"Expires: 60"}, 200, "Expires: 60"},
+		{"too long", "sip:701@192.0.2.1", []string{"Expires: 99999999999"}, 200, "Expires: 7200"},
+		{"no expires", "sip:701@192.0.2.1", []string{"Expires:"}, 200, "Expires: 3600"},
+		{"bad expires", "sip:701@192.0.2.1", []string{"Expires: soon"}, 400, ""},
+		{"no contact", "sip:701@192.0.2.1", []string{"Contact:"}, 400, ""},
+		{"any contact", "sip:701@192.0.2.1", []string{"Contact: *"}, 400, ""},
+		{"long contact", "sip:701@192.0.2.1", []string{"Contact: <sip:" + long + "@192.0.2.9>"}, 400, ""},
+		{"long URI", "sip:701@192.0.2.1;x=" + long, nil, 414, ""},
+		{"no such subscription", "sip:701@192.0.2.1", []string{"To: <sip:701@192.0.2.1>;tag=gone"}, 481, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble(t, func(b *bed) {
+				p := b.phone("192.0.2.9:5060")
+				p.subscribe(tt.uri, tt.lines...)
+				pass(100 * time.Millisecond)
+				res := p.reply()
+				name, want, _ := strings.Cut(tt.header, ": ")
+				if res.StatusCode != tt.code || tt.header != "" && value(res, name) != want {
+					t.Errorf("%s", res)
+				}
+				if ok := tt.code == 200; (b.n.Len() == 1) != ok || (len(p.got()) == 1) != ok {
+					t.Errorf("%d subscriptions, %d NOTIFYs", b.n.Len(), len(p.got()))
+				}
+			})
+		})
+	}
+}
+
+func TestTooMany(t *testing.T) {
+	bubbleOf(t, Options{Max: 1}, func(b *bed) {
+		b.watch("192.0.2.9:5060")
+		p := b.phone("192.0.2.10:5060")
+		p.subscribe("sip:701@192.0.2.1")
+		synctest.Wait()
+		if res := p.reply(); res.StatusCode != 480 || value(res, "Retry-After") == "" {
+			t.Errorf("%s", res)
+		}
+	})
+}
+
+// The first three changes go at once, then one a second, and the last arrives.
+func TestPacing(t *testing.T) {
+	bubble(t, func(b *bed) {
+		p := b.watch("192.0.2.9:5060")
+		start := time.Now()
+		for i := range 25 {
+			b.park("701", fmt.Sprint(i))
+			pass(100 * time.Millisecond)
+		}
+		pass(5 * time.Second)
+		var at []time.Duration
+		for _, n := range p.got()[1:] {
+			at = append(at, n.at.Sub(start).Round(100*time.Millisecond)/time.Millisecond)
+		}
+		if want := []time.Duration{0, 100, 200, 1200, 2200, 3200}; !slices.Equal(at, want) {
+			t.Errorf("told at %v, want %v", at, want)
+		}
+		if n := p.last(); n.shown != "24" || n.version != 6 {
+			t.Errorf("last %+v", n)
+		}
+	})
+}
+
+// An unanswered NOTIFY holds a newer state back for two seconds.
+func TestOvertaking(t *testing.T) {
+	bubble(t, func(b *bed) {
+		p := b.watch("192.0.2.9:5060")
+		p.answers(func(n notice, _ int) (int, string) {
+			if n.shown == "a" {
+				return 0, ""
+			}
+			return 200, ""
+		})
+		start := time.Now()
+		b.park("701", "a")
+		b.park("701", "b")
+		b.park("701", "c")
+		if n := p.last(); n.shown != "a" {
+			t.Fatalf("two in flight: %+v", n)
+		}
+		pass(10 * time.Second)
+		all := p.got()
+		n := all[len(all)-1]
+		if len(all) != 3 || n.shown != "c" || n.seq != all[1].seq+1 || n.version != 2 {
+			t.Fatalf("%+v", all)
+		}
+		if d := n.at.Sub(start); d < 2*time.Second || d > 2*time.Second+50*time.Millisecond {
+			t.Errorf("overtaken after %v", d)
+		}
+		if c := p.copies[all[1].id()]; c != 3 { // at 0, 0.5 and 1.5 s
+			t.Errorf("%d copies of the overtaken one", c)
+		}
+	})
+}
+
+func TestSilentWatcher(t *testing.T) {
+	bubble(t, func(b *bed) {
+		p := b.watch("192.0.2.9:5060")
+		silence := func(notice, int) (int, string) { return 0, "" }
+		p.answers(silence)
+		b.park("701", "a")
+		pass(33 * time.Second)
+		if l := b.n.Lamps(); len(l) != 1 || !l[0].Silent {
+			t.Fatalf("%+v", l)
+		}
+		pass(3 * time.Second)
+		b.park("701", "b")
+		pass(4 * time.Second)
+		n := p.last()
+		if n.shown != "b" || p.copies[n.id()] != 1 {
+			t.Errorf("%d copies of %+v", p.copies[n.id()], n)
+		}
+		p.answers(nil)
+		b.park("701", "c")
+		pass(100 * time.Millisecond)
+		if n := p.last(); n.shown != "c" || b.n.Lamps()[0].Silent || b.n.Lamps()[0].Answer != 200 {
+			t.Errorf("%+v %+v", n, b.n.Lamps())
+		}
+		// It was never taken away, and what was lost is told again without a change.
+		p.answers(silence)
+		b.park("701", "d")
+		pass(40 * time.Second)
+		count := len(p.got())
+		p.answers(nil)
+		pass(6 * time.Minute)
+		if n := p.last(); n.shown != "d" || len(p.got()) == count || b.n.Lamps()[0].Shown != "d" {
+			t.Errorf("%+v", n)
+		}
+		settled := len(p.got())
+		pass(20 * time.Minute)
+		if len(p.got()) != settled {
+			t.Error("told again although it answered")
+		}
+	})
+}
+
+// A phone that takes three seconds to answer is not silent.
+func TestSlowWatcher(t *testing.T) {
+	bubble(t, func(b *bed) {
+		p := b.watch("192.0.2.9:5060")
+		p.answers(func(n notice, copies int) (int, string) {
+			if copies == 1 {
+				time.AfterFunc(3*time.Second, func() {
+					p.respond(n.req, 200, "", p.serverAddr())
+				})
+			}
+			return 0, ""
+		})
+		for i := range 8 {
+			b.park("701", fmt.Sprint(i))
+			pass(2500 * time.Millisecond)
+		}
+		pass(20 * time.Second)
+		if l := b.n.Lamps()[0]; l.Silent || l.Shown != "7" || l.Answer != 200 {
+			t.Errorf("%+v", l)
+		}
+	})
+}
+
+func TestRefreshAndUnsubscribe(t *testing.T) {
+	bubble(t, func(b *bed) {
+		p := b.watch("192.0.2.9:5060")
+		pass(1000 * time.Second)
+		p.subscribe("sip:192.0.2.1:5060", "Expires: 600", "Event:") // neither user nor event
+		synctest.Wait()
+		if n := p.last(); len(p.got()) != 2 || n.version != 1 || n.state != "active;expires=600" || n.entity != "sip:701@192.0.2.1" {
+			t.Errorf("%+v", n)
+		}
+		p.subscribe("sip:701@192.0.2.1", "Expires: 5")
+		synctest.Wait()
+		if p.reply().StatusCode != 423 || b.n.Len() != 1 || len(p.got()) != 2 {
+			t.Errorf("%s", p.reply())
+		}
+		pass(500 * time.Second) // the refusal changed nothing
+		p.contact = "<sip:bob@192.0.2.9:5070>"
+		other := b.phone("192.0.2.9:5070")
+		p.subscribe("sip:701@192.0.2.1", "Expires: 600")
+		synctest.Wait()
+		if n := other.last(); n.version != 2 { // the target follows the Contact
+			t.Errorf("%+v", n)
+		}
+		p.subscribe("sip:701@192.0.2.1", "Expires: 0")
+		synctest.Wait()
+		if n := other.last(); n.state != "terminated;reason=timeout" || n.version != 3 || b.n.Len() != 0 || value(p.reply(), "Expires") != "0" {
+			t.Errorf("%+v", n)
+		}
+		p.subscribe("sip:701@192.0.2.1")
+		synctest.Wait()
+		if p.reply().StatusCode != 481 {
+			t.Errorf("%s", p.reply())
+		}
+	})
+}
+
+func TestExpiry(t *testing.T) {
+	bubble(t, func(b *bed) {
+		p := b.phone("192.0.2.9:5060")
+		p.subscribe("sip:701@192.0.2.1", "Expires: 60")
+		pass(59 * time.Second)
+		b.park("701", "a")
+		if n := p.last(); n.state != "active;expires=1" {
+			t.Errorf("%+v", n)
+		}
+		pass(1100 * time.Millisecond)
+		if n := p.last(); n.state != "terminated;reason=timeout" || n.shown != "a" || b.n.Len() != 0 {
+			t.Errorf("%+v", n)
+		}
+		b.park("701", "b")
+		pass(time.Minute)
+		if len(p.got()) != 3 {
+			t.Error("told after the end")
+		}
+	})
+}
+
+func TestFetch(t *testing.T) {
+	bubble(t, func(b *bed) {
+		b.src.shown["701"] = "ann"
+		p := b.phone("192.0.2.9:5060")
+		p.subscribe("sip:701@192.0.2.1", "Expires: 0")
+		synctest.Wait()
+		n := p.last()
+		if value(p.reply(), "Expires") != "0" || n.state != "terminated;reason=timeout" || n.shown != "ann" || b.n.Len() != 0 {
+			t.Errorf("%+v\n%s", n, p.reply())
+		}
+		p.subscribe("sip:701@192.0.2.1")
+		synctest.Wait()
+		if p.reply().StatusCode != 481 || b.n.index.fetches != 0 {
+			t.Errorf("%s", p.reply())
+		}
+	})
+}
+
+// A rebooted phone does not get everything twice.
+func TestReplace(t *testing.T) {
+	bubble(t, func(b *bed) {
+		p := b.watch("192.0.2.9:5060")
+		p.callID, p.toTag = "after-the-reboot", ""
+		p.subscribe("sip:701@192.0.2.1")
+		synctest.Wait()
+		if all := p.got(); b.n.Len() != 1 || len(all) != 2 || all[1].version != 0 || all[1].state != "active;expires=3600" {
+			t.Errorf("%+v", all)
+		}
+		b.park("701", "a")
+		if len(p.got()) != 3 || p.last().req.CallID().Value() != "after-the-reboot" {
+			t.Errorf("%d NOTIFYs", len(p.got()))
+		}
+		for _, other := range []string{"Event: dialog;id=2", "Contact: <sip:bob@192.0.2.9:5061>", "From: <sip:eve@example.com>;tag=from"} {
+			p.callID, p.toTag = strings.Trim(other[:7], ": <"), ""
+			p.subscribe("sip:701@192.0.2.1", other)
+			synctest.Wait()
+		}
+		if b.n.Len() != 4 {
+			t.Errorf("%d subscriptions", b.n.Len())
+		}
+	})
+}
+
+func TestAnswersThatEnd(t *testing.T) {
+	for _, code := range []int{404, 405, 410, 416, 480, 481, 482, 483, 484, 485, 489, 501, 604} {
+		t.Run(fmt.Sprint(code), func(t *testing.T) {
+			bubble(t, func(b *bed) {
+				p := b.watch("192.0.2.9:5060")
+				p.answers(func(notice, int) (int, string) { return code, "" })
+				b.park("701", "a")
+				b.park("701", "b")
+				pass(time.Minute)
+				if b.n.Len() != 0 || len(p.got()) != 2 {
+					t.Errorf("%d subscriptions, %d NOTIFYs", b.n.Len(), len(p.got()))
+				}
+			})
+		})
+	}
+}
+
+func TestAnswersThatDelay(t *testing.T) {
+	tests := []struct {
+		name   string
+		code   int
+		header string
+		after  time.Duration // 0 = not told again
+	}{
+		{"busy", 503, "Retry-After: 20 (busy)", 20 * time.Second},
+		{"unavailable for a time", 480, "Retry-After: 20", 20 * time.Second},
+		{"trouble", 500, "", firstRetry},
+		{"a refusal", 403, "", 0},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble(t, func(b *bed) {
+				p := b.watch("192.0.2.9:5060")
+				p.answers(func(notice, int) (int, string) { return tt.code, tt.header })
+				start := time.Now()
+				b.park("701", "a")
+				p.answers(nil)
+				pass(time.Minute)
+				all := p.got()
+				if tt.after == 0 {
+					if len(all) != 2 || b.n.Len() != 1 {
+						t.Errorf("%d NOTIFYs", len(all))
+					}
+					return
+				}
+				if d := all[len(all)-1].at.Sub(start); len(all) != 3 || d < tt.after || d > tt.after+50*time.Millisecond || p.last().shown != "a" {
+					t.Errorf("%d NOTIFYs, the last after %v", len(all), d)
+				}
+			})
+		})
+	}
+}
+
+func TestRetryAfterHoldsChangesBack(t *testing.T) {
+	bubble(t, func(b *bed) {
+		p := b.watch("192.0.2.9:5060")
+		p.answers(func(notice, int) (int, string) { return 503, "Retry-After: 20" })
+		b.park("701", "a")
+		p.answers(nil)
+		b.park("701", "b")
+		pass(19 * time.Second)
+		if len(p.got()) != 2 {
+			t.Error("told too early")
+		}
+		pass(2 * time.Second)
+		if len(p.got()) != 3 || p.last().shown != "b" {
+			t.Errorf("%+v", p.last())
+		}
+	})
+}
+
+func TestChallenge(t *testing.T) {
+	bubble(t, func(b *bed) {
+		p := b.watch("192.0.2.9:5060")
+		p.answers(func(n notice, _ int) (int, string) {
+			if value(n.req, "Authorization") == "" {
+				return 401, `WWW-Authenticate: Digest realm="phones", nonce="abc", algorithm=MD5, qop="auth"`
+			}
+			return 200, ""
+		})
+		b.park("701", "a")
+		b.park("701", "b")
+		pass(5 * time.Second)
+		all := p.got()
+		if len(all) != 5 || b.n.Lamps()[0].Shown != "b" {
+			t.Fatalf("%d NOTIFYs, %+v", len(all), b.n.Lamps())
+		}
+		for i, n := range all[1:] {
+			if n.seq != all[i].seq+1 {
+				t.Errorf("CSeq %d after %d", n.seq, all[i].seq)
+			}
+		}
+	})
+}
+
+func TestWhereNotifiesGo(t *testing.T) {
+	tests := []struct {
+		name, source, contact, listens string
+		vias, headers                  []string
+	}{
+		{"to the Contact", "192.0.2.9:5060", "<sip:bob@192.0.2.9:5060>", "192.0.2.9:5060", nil, nil},
+		{"to the Contact's port", "192.0.2.9:50933", "<sip:bob@192.0.2.9:5060>", "192.0.2.9:5060", nil, nil},
+		{"to the source behind NAT", "203.0.113.5:31000", "<sip:bob@192.168.1.9:5060>", "203.0.113.5:31000", nil, nil},
+		{"to the source without an address", "192.0.2.9:31000", "<sip:bob@x7.invalid>", "192.0.2.9:31000", nil, nil},
+		{"by the route", "192.0.2.50:5060", "<sip:bob@192.0.2.9:5060>", "192.0.2.60:5060",
+			[]string{"Via: SIP/2.0/UDP 192.0.2.9:5060;branch=z9hG4bK-first"}, []string{"Record-Route: <sip:192.0.2.60:5060;lr>"}},
+		{"past a proxy that records no route", "192.0.2.50:5060", "<sip:bob@192.0.2.9:5060>", "192.0.2.9:5060",
+			[]string{"Via: SIP/2.0/UDP 192.0.2.9:5060;branch=z9hG4bK-first"}, nil},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble(t, func(b *bed) {
+				p := b.phone(tt.source)
+				at := p
+				if tt.listens != tt.source {
+					at = b.phone(tt.listens)
+				}
+				p.contact, p.vias, p.headers = tt.contact, tt.vias, tt.headers
+				p.subscribe("sip:701@192.0.2.1")
+				synctest.Wait()
+				if p.reply().StatusCode != 200 {
+					t.Fatalf("%s", p.reply())
+				}
+				n := at.last()
+				if "<"+n.req.Recipient.String()+">" != tt.contact {
+					t.Errorf("Request-URI %s", n.req.Recipient.String())
+				}
+			})
+		})
+	}
+}
+
+func TestShowing(t *testing.T) {
+	bubble(t, func(b *bed) {
+		p := b.watch("192.0.2.9:5060")
+		flow := sipua.Flow{Network: "udp", Local: serverAddr, Remote: netip.MustParseAddrPort("192.0.2.9:40000")}
+		showing := func(resource, from, contact string) string {
+			s, ok := b.n.Showing(resource, from, contact, flow)
+			if ok != (s != "") {
+				t.Error("ok and token differ")
+			}
+			return s
+		}
+		ask := func() string { return showing("701", "sip:bob@EXAMPLE.com;x=y", "sip:bob@192.0.2.9") }
+		if ask() != "" {
+			t.Error("nothing is parked")
+		}
+		p.answers(func(notice, int) (int, string) { return 0, "" })
+		b.park("701", "ann")
+		if ask() != "" {
+			t.Error("not answered yet")
+		}
+		p.answers(nil)
+		pass(time.Second)
+		if ask() != "ann" {
+			t.Error("shown and answered")
+		}
+		for _, other := range [][3]string{
+			{"702", "sip:bob@example.com", "sip:bob@192.0.2.9"}, {"701", "sip:eve@example.com", "sip:bob@192.0.2.9"},
+			{"701", "sip:bob@example.com", "sip:bob@192.0.2.9:5070"}, {"701", "sip:bob@example.com", "sip:x@192.0.2.9"},
+			{"701", "", ""}, {"701", "<<", "sip:bob@192.0.2.9"},
+		} {
+			if showing(other[0], other[1], other[2]) != "" {
+				t.Errorf("%v is shown", other)
+			}
+		}
+		flow.Remote = netip.MustParseAddrPort("192.0.2.66:5060")
+		if ask() != "" {
+			t.Error("from another host")
+		}
+		flow.Remote = netip.MustParseAddrPort("192.0.2.9:5060")
+		b.park("701", "")
+		if ask() != "" {
+			t.Error("retrieved")
+		}
+	})
+}
+
+func TestOrbitGoes(t *testing.T) {
+	bubble(t, func(b *bed) {
+		p := b.watch("192.0.2.9:5060")
+		b.src.mu.Lock()
+		delete(b.src.shown, "701")
+		b.src.mu.Unlock()
+		b.n.Changed("701")
+		synctest.Wait()
+		if n := p.last(); n.state != "terminated;reason=noresource" || b.n.Len() != 0 {
+			t.Errorf("%+v", n)
+		}
+	})
+}
+
+// Stopping tells nobody that the subscription ends.
+func TestClose(t *testing.T) {
+	bubble(t, func(b *bed) {
+		p := b.watch("192.0.2.9:5060")
+		b.n.Close()
+		b.park("701", "a")
+		pass(time.Minute)
+		if len(p.got()) != 1 || b.n.Len() != 1 {
+			t.Errorf("%d NOTIFYs", len(p.got()))
+		}
+	})
+}
+
+func TestOptionsAndOthersInDialog(t *testing.T) {
+	bubble(t, func(b *bed) {
+		p := b.watch("192.0.2.9:5060")
+		for method, want := range map[string]int{"OPTIONS": 200, "MESSAGE": 405} {
+			text := fmt.Sprintf("%s sip:701@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.9:5060;rport;branch=z9hG4bK%s\r\nMax-Forwards: 70\r\n"+
+				"From: <sip:bob@example.com>;tag=from\r\nTo: <sip:701@192.0.2.1>;tag=%s\r\nCall-ID: %s\r\nCSeq: 9 %s\r\nContent-Length: 0\r\n\r\n",
+				method, method, p.toTag, p.callID, method)
+			p.raw(text)
+			pass(100 * time.Millisecond)
+			if got := p.reply().StatusCode; got != want && got != sip.StatusNotImplemented {
+				t.Errorf("%s: %d", method, got)
+			}
+		}
+	})
+}

@@ -1,0 +1,105 @@
+package presence
+
+import (
+	"net/netip"
+	"strings"
+	"time"
+
+	"parkd/internal/dialog"
+	"parkd/internal/sipua"
+)
+
+// Subscription is everything that must last of one: a value that can be encoded
+// as JSON and taken up again.
+type Subscription struct {
+	Dialog   dialog.Dialog `json:"dialog"`
+	Resource string        `json:"resource"`
+	User     string        `json:"user"` // the user part that named the resource; that of our Contact
+	Event    string        `json:"event"`
+	EventID  string        `json:"event_id,omitempty"`
+	Accept   string        `json:"accept"`  // media type of its documents
+	Entity   string        `json:"entity"`  // the subscribed URI, to the byte
+	Version  uint32        `json:"version"` // of the next document
+	Since    time.Time     `json:"since"`
+	Expires  time.Time     `json:"expires"`
+	From     string        `json:"from"`
+	Contact  string        `json:"contact"`
+	Instance string        `json:"instance,omitempty"` // RFC 5626 4.1
+	Agent    string        `json:"agent,omitempty"`    // User-Agent
+	Shown    string        `json:"shown,omitempty"`    // by the last NOTIFY that was answered
+}
+
+// Lamp is a subscription as operators see it.
+type Lamp struct {
+	Resource string    `json:"resource"`
+	Event    string    `json:"event"`
+	Watcher  string    `json:"watcher"`
+	Contact  string    `json:"contact"`
+	Source   string    `json:"source"` // network and address
+	Agent    string    `json:"agent,omitempty"`
+	Since    time.Time `json:"since"`
+	Expires  time.Time `json:"expires"`
+	Told     time.Time `json:"told,omitzero"`     // the last NOTIFY
+	Answer   int       `json:"answer,omitempty"`  // its status; 0 = none yet
+	Shown    string    `json:"shown,omitempty"`   // as of the last answered one
+	Silent   bool      `json:"silent,omitempty"`  // does not answer
+	Version  uint32    `json:"version,omitempty"` // of the last document
+}
+
+func (s *Subscription) lamp() Lamp {
+	return Lamp{Resource: s.Resource, Event: s.Event, Watcher: s.From, Contact: s.Contact,
+		Source: s.Dialog.Flow.Network + " " + s.Dialog.Flow.Remote.String(), Agent: s.Agent,
+		Since: s.Since, Expires: s.Expires, Shown: s.Shown}
+}
+
+// key is what makes a new subscription the successor of an old one: the same
+// phone watches the same thing. Ports of the source change with each connection.
+type key struct {
+	resource, event, id     string
+	from, contact, instance string
+	source                  netip.Addr
+}
+
+func (s *Subscription) key() key {
+	w := watcherOf(s.Resource, s.From, s.Contact)
+	return key{resource: s.Resource, event: s.Event, id: s.EventID, from: w.from, contact: w.contact,
+		instance: s.Instance, source: s.Dialog.Flow.Remote.Addr()}
+}
+
+// watcher is who watches what, as an INVITE of the same phone shows it too.
+type watcher struct {
+	resource string
+	from     string // user@host
+	contact  string // user@host:port
+}
+
+func watcherOf(resource, from, contact string) watcher {
+	w := watcher{resource: resource}
+	if u, host, _, ok := parts(from); ok {
+		w.from = u + "@" + host
+	}
+	if u, host, port, ok := parts(contact); ok {
+		w.contact = u + "@" + host + ":" + port
+	}
+	return w
+}
+
+// parts takes a URI apart into what addresses compare by (RFC 3261 19.1.4).
+func parts(uri string) (user, host, port string, ok bool) {
+	if !strings.Contains(uri, "<") {
+		uri = "<" + uri + ">"
+	}
+	n, err := sipua.ParseNameAddr(uri)
+	if err != nil || n.URI.Host == "" {
+		return "", "", "", false
+	}
+	port = "5060"
+	transport, _ := sipua.URIParam(n.URI.UriParams, "transport")
+	if n.URI.Scheme == "sips" || strings.EqualFold(transport, "tls") {
+		port = "5061"
+	}
+	if n.URI.Port != 0 {
+		port = itoa(n.URI.Port)
+	}
+	return sipua.UserOf(&n.URI), strings.ToLower(strings.Trim(n.URI.Host, "[]")), port, true
+}

@@ -1,0 +1,231 @@
+// Package rtpmusic is the media of parkd: UDP ports for RTP, music that is paced
+// to them, key presses heard on them and voice relayed between them.
+//
+// It promises that a stream of music costs one packet every Session.Ptime and
+// nothing else: no goroutine, no timer and no allocation; that opening, closing,
+// playing, stopping and bridging take the same time with one port open and with
+// ten thousand; that a frame which cannot be sent in time is left out and counted
+// and never sent in a burst; and that what a peer receives from one port is one
+// RTP stream (RFC 3550) from the first packet to the last, whoever's sound is in
+// it. It knows nothing of SIP and SDP: what two ends agreed on comes as a Session.
+//
+// All methods are safe for concurrent use. None of them waits for the network.
+package rtpmusic
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+)
+
+// What Open refuses with.
+var (
+	// ErrNoPorts: every port of the range is taken, by us or by others.
+	ErrNoPorts = errors.New("rtpmusic: no free port")
+	// ErrClosed: the engine is closed.
+	ErrClosed = errors.New("rtpmusic: engine closed")
+)
+
+// Conn is a UDP socket as Config.Listen makes it. *net.UDPConn is one. Reading
+// and writing happen at the same time; Close ends a read that waits.
+type Conn interface {
+	ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error)
+	WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error)
+	LocalAddr() net.Addr
+	Close() error
+}
+
+// Config says how an engine works.
+type Config struct {
+	// Ports is the range of UDP ports, first and last; the even ones are used
+	// (RFC 3550 11).
+	Ports [2]uint16
+	// Threads is how many senders and how many readers there may be at most;
+	// 0 is one of each a core.
+	Threads int
+	// Listen replaces sockets of the system, for tests and for systems other than
+	// Linux. Then each port has a goroutine that reads it and music is paced by
+	// timers of package time, so that all of it runs in a testing/synctest bubble.
+	Listen func(netip.AddrPort) (Conn, error)
+	Log    zerolog.Logger
+}
+
+// Engine owns the ports and the goroutines that serve them.
+type Engine struct {
+	log    zerolog.Logger
+	listen func(netip.AddrPort) (Conn, error) // nil: sockets of the system
+	start  time.Time                          // zero of the engine's clock and of every pacer's ticks
+	done   chan struct{}                      // closed by Close
+	wg     sync.WaitGroup
+
+	pacers  []*pacer
+	pollers []*poller // none with listen
+	err     error     // why there are no pollers; Open returns it
+	readers []counters
+	next    atomic.Uint32 // spreads ports over pollers and readers
+
+	mu     sync.Mutex
+	pool   pool               // guarded by mu
+	open   map[*Port]struct{} // guarded by mu
+	closed bool               // guarded by mu
+}
+
+// NewEngine starts an engine. If the system refuses what it needs, Open says so.
+func NewEngine(c Config) *Engine {
+	n := runtime.GOMAXPROCS(0)
+	if c.Threads > 0 {
+		n = min(n, c.Threads)
+	}
+	e := &Engine{
+		log:    c.Log,
+		listen: c.Listen,
+		start:  time.Now(),
+		done:   make(chan struct{}),
+		pool:   newPool(c.Ports),
+		open:   make(map[*Port]struct{}),
+	}
+	if e.listen == nil {
+		e.listen = systemListen
+	}
+	e.readers = make([]counters, n)
+	for range n {
+		w := newPacer(e)
+		e.pacers = append(e.pacers, w)
+		e.wg.Go(w.run)
+	}
+	if e.listen == nil {
+		e.err = e.startPollers(n)
+	}
+	return e
+}
+
+// now is the engine's clock: the time since it started.
+func (e *Engine) now() time.Duration { return time.Since(e.start) }
+
+// Open binds a free even UDP port of the range on ip: the one that has rested
+// longest. A port that somebody else has bound is left alone for a while. It
+// returns ErrNoPorts, ErrClosed, or what the system says if it refuses otherwise
+// (no descriptors left, an address that is not ours).
+func (e *Engine) Open(ip netip.Addr) (*Port, error) {
+	if e.err != nil {
+		return nil, fmt.Errorf("open media port on %s: %w", ip, e.err)
+	}
+	tries := maxTries
+	for {
+		num, err := e.take(&tries)
+		if err != nil {
+			return nil, fmt.Errorf("open media port on %s: %w", ip, err)
+		}
+		p := newPort(e, num)
+		err = p.bind(netip.AddrPortFrom(ip.Unmap(), num))
+		if err == nil {
+			return e.opened(p)
+		}
+		busy := inUse(err)
+		e.mu.Lock()
+		e.pool.refuse(num, busy, e.now())
+		e.mu.Unlock()
+		if !busy {
+			return nil, fmt.Errorf("open media port on %s: %w", ip, err)
+		}
+	}
+}
+
+// maxTries bounds how many ports taken by others one Open meets. Each of them is
+// met once in portRetry, so that opening takes constant time on the whole.
+const maxTries = 256
+
+// take takes a port number out of the pool.
+func (e *Engine) take(tries *int) (uint16, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return 0, ErrClosed
+	}
+	if *tries--; *tries < 0 {
+		return 0, ErrNoPorts
+	}
+	num, ok := e.pool.take(e.now())
+	if !ok {
+		return 0, ErrNoPorts
+	}
+	return num, nil
+}
+
+// opened enters a port in the books, unless the engine was closed meanwhile.
+func (e *Engine) opened(p *Port) (*Port, error) {
+	e.mu.Lock()
+	closed := e.closed
+	if !closed {
+		e.open[p] = struct{}{}
+	}
+	e.mu.Unlock()
+	if closed {
+		p.Close()
+		return nil, ErrClosed
+	}
+	return p, nil
+}
+
+// release takes a closed port out of the books; its number begins to rest.
+func (e *Engine) release(p *Port) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.open, p)
+	e.pool.give(p.num)
+}
+
+// Close closes every port and ends every goroutine of the engine; it returns when
+// they have ended, so it must not be called from a key callback.
+func (e *Engine) Close() {
+	e.mu.Lock()
+	if e.closed {
+		e.mu.Unlock()
+		e.wg.Wait()
+		return
+	}
+	e.closed = true
+	ports := make([]*Port, 0, len(e.open))
+	for p := range e.open {
+		ports = append(ports, p)
+	}
+	e.mu.Unlock()
+	close(e.done)
+	for _, p := range ports {
+		p.Close()
+	}
+	for _, l := range e.pollers {
+		l.close()
+	}
+	e.wg.Wait()
+}
+
+// spare returns counters for whoever has none of their own.
+func (e *Engine) spare() *counters {
+	return &e.readers[e.next.Add(1)%uint32(len(e.readers))]
+}
+
+// pacerFill is how many streams a sender gets before the next one is used: a
+// thread that wakes each millisecond costs as much as some forty streams.
+const pacerFill = 1000
+
+// pacer returns the sender for one more stream.
+func (e *Engine) pacer() *pacer {
+	best := e.pacers[0]
+	for _, w := range e.pacers {
+		if w.load.Load() < pacerFill {
+			return w
+		}
+		if w.load.Load() < best.load.Load() {
+			best = w
+		}
+	}
+	return best
+}

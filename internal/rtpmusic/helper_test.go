@@ -1,0 +1,39 @@
+package rtpmusic
+
+import (
+	"testing"
+
+	"parkd/internal/rtpmusic/codec"
+	"parkd/internal/rtpmusic/packet"
+)
+
+// loop is a tune of which each octet tells where it is.
+type loop map[string][]byte
+
+func (l loop) Audio(name string) []byte { return l[name] }
+
+// newLoop returns a tune of so many seconds.
+func newLoop(seconds int) loop {
+	l := make(loop)
+	for i, name := range codec.Names() {
+		b := make([]byte, seconds*codec.ByteRate)
+		for j := range b {
+			b[j] = byte(j/80) + byte(100*i)
+		}
+		l[name] = b
+	}
+	return l
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func rtpBytes(marker bool, pt uint8, seq uint16, ts, ssrc uint32, payload []byte) []byte {
+	b := make([]byte, packet.HeaderSize, packet.HeaderSize+len(payload))
+	packet.PutHeader(b, marker, pt, seq, ts, ssrc)
+	return append(b, payload...)
+}

@@ -1,0 +1,185 @@
+package rtpmusic
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"parkd/internal/rtpmusic/packet"
+)
+
+// pacer sends the music of many ports, each frame at its time. Time is cut into
+// ticks of 1 ms since the engine started; a stream with packets of n ms is in one
+// of n slots and is walked every n ticks, so that the ticks are evenly full. A
+// slot that is late by a whole packet is passed over: its streams notice by the
+// tick of their last frame, and skip.
+type pacer struct {
+	e     *Engine
+	wake  chan struct{} // capacity 1: there is something in added
+	load  atomic.Int64  // streams: those in slots and in added
+	count counters
+
+	mu    sync.Mutex
+	added []*Port // guarded by mu; at most one entry a port
+
+	// Owned by run.
+	rings  [maxPtime / ptimeStep][][]*Port // by ptime, then by tick
+	spare  []*Port                         // becomes added when that is taken
+	tick   int64                           // the next to be walked
+	now    time.Duration                   // a moment ago
+	buf    [packet.HeaderSize + maxPtime*bytesPerMs]byte
+	pacing sleeper
+}
+
+// clockEvery is after how many packets a pacer looks at the clock.
+const clockEvery = 16
+
+func newPacer(e *Engine) *pacer {
+	w := &pacer{e: e, wake: make(chan struct{}, 1)}
+	for i := range w.rings {
+		w.rings[i] = make([][]*Port, (i+1)*ptimeStep)
+	}
+	return w
+}
+
+// add takes over a port that plays; its first frame goes out within a packet's
+// time, at a tick that few others use.
+func (w *pacer) add(p *Port) {
+	w.load.Add(1)
+	w.mu.Lock()
+	w.added = append(w.added, p)
+	w.mu.Unlock()
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run sends until the engine closes.
+func (w *pacer) run() {
+	w.pacing = newSleeper(w.e)
+	defer w.pacing.end()
+	for {
+		if w.load.Load() == 0 {
+			select {
+			case <-w.wake:
+			case <-w.e.done:
+				return
+			}
+			w.tick = w.ticks()
+		}
+		w.catchUp()
+		w.adopt() // for ticks to come
+		if !w.pacing.until(w.next()) {
+			return
+		}
+	}
+}
+
+// ticks returns how many ticks have begun.
+func (w *pacer) ticks() int64 {
+	w.now = w.e.now()
+	return int64(w.now / time.Millisecond)
+}
+
+// adopt puts the ports that were added into slots.
+func (w *pacer) adopt() {
+	w.mu.Lock()
+	w.added, w.spare = w.spare[:0], w.added
+	w.mu.Unlock()
+	for i, p := range w.spare {
+		w.spare[i] = nil
+		p.mu.Lock()
+		ptime := p.music.ptime
+		p.mu.Unlock()
+		w.place(p, ptime)
+	}
+}
+
+// place puts a port into the emptiest slot of its ptime, the soonest of several.
+func (w *pacer) place(p *Port, ptime int) {
+	slots := w.rings[ptime/ptimeStep-1]
+	best := int(w.tick % int64(ptime))
+	for i := range ptime {
+		j := int((w.tick + int64(i)) % int64(ptime))
+		if len(slots[j]) < len(slots[best]) {
+			best = j
+		}
+	}
+	slots[best] = append(slots[best], p)
+}
+
+// catchUp walks every tick that has begun.
+func (w *pacer) catchUp() {
+	last := w.ticks()
+	w.tick = max(w.tick, last-maxPtime) // what is older is too late for anybody
+	for ; w.tick <= last; w.tick++ {
+		for i, slots := range w.rings {
+			ptime := (i + 1) * ptimeStep
+			slot := &slots[w.tick%int64(ptime)]
+			if len(*slot) == 0 || w.late() >= time.Duration(ptime)*time.Millisecond {
+				continue
+			}
+			w.walk(slot, ptime)
+		}
+	}
+}
+
+// late returns how long ago the tick began.
+func (w *pacer) late() time.Duration {
+	return w.now - time.Duration(w.tick)*time.Millisecond
+}
+
+// walk sends a frame of each port of a slot.
+func (w *pacer) walk(slot *[]*Port, ptime int) {
+	ports := *slot
+	sent := 0
+	for i := 0; i < len(ports); {
+		p := ports[i]
+		v := p.frame(w, w.tick, ptime)
+		if v == frameSent {
+			if sent++; sent == clockEvery {
+				w.now = w.e.now()
+				w.count.sent(sent, w.late())
+				sent = 0
+			}
+		}
+		if v == frameSent || v == frameHeld {
+			i++
+			continue
+		}
+		last := len(ports) - 1
+		ports[i], ports[last] = ports[last], nil
+		ports = ports[:last]
+		if v == frameMoved {
+			w.readd(p)
+		} else {
+			w.load.Add(-1)
+		}
+	}
+	*slot = ports
+	if sent > 0 {
+		w.now = w.e.now()
+		w.count.sent(sent, w.late())
+	}
+}
+
+// readd puts a port whose ptime has changed where it belongs now; not at once, for
+// a slot is being walked.
+func (w *pacer) readd(p *Port) {
+	w.mu.Lock()
+	w.added = append(w.added, p)
+	w.mu.Unlock()
+}
+
+// next returns when the next tick begins that has anything to send.
+func (w *pacer) next() time.Duration {
+	for i := range int64(maxPtime) {
+		for j, slots := range w.rings {
+			if len(slots[(w.tick+i)%int64((j+1)*ptimeStep)]) > 0 {
+				return time.Duration(w.tick+i) * time.Millisecond
+			}
+		}
+	}
+	return time.Duration(w.tick) * time.Millisecond
+}

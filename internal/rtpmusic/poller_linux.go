@@ -1,0 +1,162 @@
+package rtpmusic
+
+import (
+	"fmt"
+	"os"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// poller reads many sockets by one epoll descriptor, which the Go runtime polls in
+// turn: no thread waits. It is level-triggered and reads one packet of a socket at
+// a time, so that no peer starves the others.
+type poller struct {
+	e    *Engine
+	fd   int      // of file
+	file *os.File // owns the epoll descriptor
+	raw  syscall.RawConn
+
+	mu    sync.Mutex
+	slots []*Port // guarded by mu; an event carries an index
+	free  []int32 // guarded by mu; empty slots
+
+	// Owned by run.
+	r      reader
+	events [128]unix.EpollEvent
+	ports  [128]*Port
+	buf    [maxDatagram]byte
+}
+
+// startPollers starts n pollers.
+func (e *Engine) startPollers(n int) error {
+	for i := range n {
+		l, err := newPoller(e, &e.readers[i])
+		if err != nil {
+			return err
+		}
+		e.pollers = append(e.pollers, l)
+		e.wg.Go(l.run)
+	}
+	return nil
+}
+
+func newPoller(e *Engine, count *counters) (*poller, error) {
+	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("media poller: %w", err)
+	}
+	if err := unix.SetNonblock(fd, true); err != nil { // makes the file pollable
+		_ = unix.Close(fd)
+		return nil, fmt.Errorf("media poller: %w", err)
+	}
+	l := &poller{e: e, fd: fd, file: os.NewFile(uintptr(fd), "epoll")}
+	l.r = reader{e: e, count: count}
+	if l.raw, err = l.file.SyscallConn(); err != nil {
+		_ = l.file.Close()
+		return nil, fmt.Errorf("media poller: %w", err)
+	}
+	return l, nil
+}
+
+func (l *poller) close() { _ = l.file.Close() } // ends run
+
+// add puts a port under the poller.
+func (l *poller) add(p *Port, s *rawSocket) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if n := len(l.free); n > 0 {
+		s.slot, l.free = l.free[n-1], l.free[:n-1]
+	} else {
+		s.slot = int32(len(l.slots))
+		l.slots = append(l.slots, nil)
+	}
+	l.slots[s.slot] = p
+	err := l.control(unix.EPOLL_CTL_ADD, s)
+	if err != nil {
+		l.slots[s.slot] = nil
+		l.free = append(l.free, s.slot)
+	}
+	return err
+}
+
+// remove takes a port away again. An event that is being carried may still find
+// it, closed, or the next port in its slot, which has nothing to read.
+func (l *poller) remove(s *rawSocket) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_ = l.control(unix.EPOLL_CTL_DEL, s) // the close that follows does it, too
+	l.slots[s.slot] = nil
+	l.free = append(l.free, s.slot)
+}
+
+// control calls epoll_ctl, unless the engine has closed the poller: Control keeps
+// the descriptor from being another's.
+func (l *poller) control(op int, s *rawSocket) error {
+	ev := unix.EpollEvent{Events: unix.EPOLLIN, Fd: s.slot}
+	var err error
+	if outer := l.raw.Control(func(uintptr) { err = unix.EpollCtl(l.fd, op, s.fd, &ev) }); outer != nil {
+		return outer
+	}
+	return err
+}
+
+// run reads until the engine closes.
+func (l *poller) run() {
+	// The callback waits for readiness whenever it returns false.
+	err := l.raw.Read(func(fd uintptr) bool {
+		for {
+			n, err := unix.EpollWait(int(fd), l.events[:], 0)
+			if err == unix.EINTR {
+				continue
+			}
+			if n <= 0 {
+				return false
+			}
+			l.read(l.events[:n])
+		}
+	})
+	select {
+	case <-l.e.done:
+	default:
+		l.e.log.Error().Err(err).Msg("media reader ended")
+	}
+}
+
+// read reads the ports that have something.
+func (l *poller) read(events []unix.EpollEvent) {
+	l.mu.Lock()
+	for i := range events {
+		l.ports[i] = l.slots[events[i].Fd]
+	}
+	l.mu.Unlock()
+	for i := range events {
+		if p := l.ports[i]; p != nil {
+			l.ports[i] = nil
+			p.poll(l, events[i].Events&unix.EPOLLERR != 0)
+		}
+	}
+}
+
+// poll reads one packet; failed says that the socket has an error to tell.
+func (p *Port) poll(l *poller, failed bool) {
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		return
+	}
+	s := p.sock.(*rawSocket)
+	if failed {
+		p.refused(unix.ECONNREFUSED)
+		s.watch(false) // else what is queued would wake us for ever
+	}
+	n, from, err := s.recv(l.buf[:])
+	if err != 0 {
+		p.mu.Unlock()
+		return
+	}
+	l.r.take(p, l.buf[:n], from)
+	p.mu.Unlock()
+	l.r.act(p)
+}

@@ -1,0 +1,162 @@
+package rtpmusic
+
+import (
+	"math/rand/v2"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Session is what a port and its peer agreed on. The zero Session sends and
+// accepts nothing.
+type Session struct {
+	Remote netip.AddrPort // where the peer wants to receive; unset, or port 0: nothing is sent
+	Codec  string         // PCMU, PCMA or G722, in both directions
+	PT     uint8          // payload type to send Codec with
+	RecvPT uint8          // and to receive it with
+
+	EventPT     uint8 // payload type to send telephone-events with; 0 = none
+	EventRecvPT uint8 // and to receive them with; 0 = none
+	EventClock  int   // Hz; 8000, the audio's, with every codec that there is
+
+	Ptime int  // ms of sound in a packet of music: 10 to 60; 0 is 20
+	Send  bool // the peer wants to receive
+	Recv  bool // the peer may send: what it sends is relayed
+}
+
+// Tune is music: an immutable loop. *library.Tune is one.
+type Tune interface {
+	// Audio returns the loop as payload of the codec: 160 octets for 20 ms, and a
+	// whole number of them; empty if it does not have that codec.
+	Audio(codec string) []byte
+}
+
+// Port is a UDP port with one peer.
+type Port struct {
+	e    *Engine
+	num  uint16
+	sock socket // set before the port is used by two goroutines; closed under mu
+
+	heard atomic.Int64 // engine's clock; 0 = never
+
+	mu      sync.Mutex // guards everything below; nothing waits under it
+	closed  bool
+	session Session
+	out     out
+	music   music
+	latch   latch
+	inbox   inbox
+	peer    *Port // bridged with; nil = none
+	relay   relay // of what peer receives, into out
+}
+
+func newPort(e *Engine, num uint16) *Port {
+	p := &Port{e: e, num: num}
+	p.out.start()
+	return p
+}
+
+// start draws what RFC 3550 5.1 wants to be random.
+func (o *out) start() {
+	o.ssrc, o.seq, o.ts = rand.Uint32(), uint16(rand.Uint32()), rand.Uint32()
+	o.marker = true
+}
+
+// LocalPort returns the UDP port.
+func (p *Port) LocalPort() uint16 { return p.num }
+
+// Heard returns when the last packet came from the peer, RTP or RTCP; zero if
+// none has.
+func (p *Port) Heard() time.Time {
+	at := p.heard.Load()
+	if at == 0 {
+		return time.Time{}
+	}
+	return p.e.start.Add(time.Duration(at))
+}
+
+// Set takes what the two ends have agreed on, at each new description of the peer.
+// Music that plays goes on in the new codec; a bridge stays.
+func (p *Port) Set(s Session) {
+	s.Remote = plain(s.Remote)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return
+	}
+	p.session = s
+	p.latch.set(s.Remote)
+	p.aim()
+	p.sock.watch(false)
+	p.music.set(s)
+	p.pace()
+}
+
+// aim points the socket at the latch's target.
+func (p *Port) aim() {
+	p.out.ready = p.session.Send && p.latch.target.IsValid() &&
+		!p.latch.target.Addr().IsUnspecified() && p.latch.target.Port() != 0
+	p.sock.aim(p.latch.target)
+	p.out.joined = false
+}
+
+// Play ends a bridge and plays a tune from its start until Stop, Bridge or Close.
+// While the peer may not be sent to, the tune's time goes on all the same.
+func (p *Port) Play(t Tune) {
+	p.part()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed || t == nil {
+		return
+	}
+	p.music.tune = t
+	p.music.set(p.session)
+	p.music.playing, p.music.fresh = true, true
+	p.pace()
+}
+
+// pace hands the port to a sender if it plays and none has it.
+func (p *Port) pace() {
+	if p.music.playing && !p.music.paced {
+		p.music.paced = true
+		p.e.pacer().add(p)
+	}
+}
+
+// Stop ends the music; nothing of it is sent once Stop has returned.
+func (p *Port) Stop() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.music.playing = false
+}
+
+// OnKey sets who is told of the peer's key presses: f is called once a press, when
+// the key is let go, with 0-9, *, # or A-D. Calls are never concurrent. f must
+// not block, and may call methods of Port but not Engine.Close. A call that has
+// begun may outlast Close; none begins after it.
+func (p *Port) OnKey(f func(digit byte)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.inbox.onKey = f
+}
+
+// Close ends the bridge and the music and gives the port back. It is idempotent.
+func (p *Port) Close() {
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		return
+	}
+	p.closed = true
+	p.music.playing = false
+	p.inbox.onKey = nil
+	peer := p.peer
+	p.peer = nil
+	p.sock.close()
+	p.mu.Unlock()
+	if peer != nil {
+		peer.unbridge(p)
+	}
+	p.e.release(p)
+}

@@ -1,0 +1,120 @@
+package rtpmusic
+
+import (
+	"net/netip"
+	"time"
+
+	"parkd/internal/rtpmusic/packet"
+)
+
+// inbox is what a port knows of the packets of its peer.
+type inbox struct {
+	keys   packet.Keys
+	digits []byte // pressed, not yet told
+	onKey  func(byte)
+}
+
+// reader reads ports, one packet at a time. A port has one reader, which owns
+// these fields; those of the port are read and written under its mutex.
+type reader struct {
+	e     *Engine
+	count *counters
+	pkt   packet.Packet
+	out   [packetRoom]byte // a packet after transcoding
+
+	// What take found and act does.
+	now    time.Duration
+	data   []byte // the datagram
+	codec  string // of the sender
+	event  bool
+	peer   *Port // relay to this one
+	moved  netip.AddrPort
+	digits []byte
+	onKey  func(byte)
+}
+
+// take reads the datagram b of p, under p's mutex. It does nothing that needs
+// another one; act does.
+func (r *reader) take(p *Port, b []byte, from netip.AddrPort) {
+	r.now, r.data, r.peer, r.moved = r.e.now(), b, nil, netip.AddrPort{}
+	r.digits = r.digits[:0]
+	switch r.pkt.Parse(b) {
+	case packet.RTP:
+		r.takeRTP(p, from)
+	case packet.RTCP:
+		if p.latch.known(from) {
+			p.listened(r)
+		} else {
+			r.count.strangers.Add(1)
+		}
+	default:
+		r.count.invalid.Add(1)
+	}
+	if len(p.inbox.digits) > 0 && p.inbox.onKey != nil {
+		r.digits = append(r.digits, p.inbox.digits...)
+		r.onKey = p.inbox.onKey
+	}
+	p.inbox.digits = p.inbox.digits[:0]
+}
+
+// listened takes note of a sign of life.
+func (p *Port) listened(r *reader) {
+	p.heard.Store(int64(max(r.now, 1)))
+	r.count.in.Add(1)
+}
+
+func (r *reader) takeRTP(p *Port, from netip.AddrPort) {
+	s, h := &p.session, &r.pkt
+	if s.Codec == "" {
+		r.count.invalid.Add(1)
+		return
+	}
+	// Some peers send with the number that they told us to use.
+	r.event = h.PayloadType != 0 && (h.PayloadType == s.EventRecvPT || h.PayloadType == s.EventPT)
+	if !r.event && h.PayloadType != s.RecvPT && h.PayloadType != s.PT {
+		r.count.invalid.Add(1)
+		if p.latch.known(from) { // comfort noise, say
+			p.listened(r)
+		}
+		return
+	}
+	accepted, moved := p.latch.packet(from, h.SSRC)
+	if !accepted {
+		r.count.strangers.Add(1)
+		return
+	}
+	p.listened(r)
+	if moved {
+		r.moved = from
+		p.aim()
+	}
+	if p.latch.doubtful() {
+		p.sock.watch(true)
+	} else if !p.out.joined && from == p.latch.target {
+		p.out.joined = p.sock.join(true)
+	}
+	if r.event {
+		if ev, ok := packet.ParseEvent(h.Payload); ok {
+			p.inbox.digits = p.inbox.keys.Event(p.inbox.digits, h.SSRC, h.Timestamp, h.Marker, ev, r.now)
+		}
+	} else {
+		p.inbox.digits = p.inbox.keys.Audio(p.inbox.digits, r.now)
+	}
+	if p.peer != nil && s.Recv {
+		r.peer, r.codec = p.peer, s.Codec
+	}
+}
+
+// act does what take found to be done, without p's mutex.
+func (r *reader) act(p *Port) {
+	if r.moved.IsValid() {
+		r.e.log.Debug().Uint16("port", p.num).Stringer("peer", r.moved).Msg("media latched")
+	}
+	if r.peer != nil {
+		r.peer.relayFrom(p, r)
+	}
+	for _, d := range r.digits {
+		r.onKey(d)
+	}
+	r.onKey, r.peer = nil, nil
+}

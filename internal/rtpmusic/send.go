@@ -1,0 +1,149 @@
+package rtpmusic
+
+import (
+	"time"
+
+	"parkd/internal/rtpmusic/packet"
+)
+
+const (
+	ticksPerMs  = 8    // of the RTP clock: 8000 Hz with all three codecs (RFC 3551 4.5)
+	bytesPerMs  = 8    // of payload, in all three codecs
+	framePtime  = 20   // ms of a usual packet
+	maxPtime    = 60   // ms of the longest packet of music
+	ptimeStep   = 10   // ms
+	maxDatagram = 2048 // octets of the longest packet that is read or relayed
+)
+
+// out is the one RTP stream that a port sends, whoever's sound is in it.
+// Timestamps follow the clock, sequence numbers the packets (RFC 3550 5.1).
+type out struct {
+	ssrc   uint32
+	ts     uint32        // the highest that was used up
+	at     time.Duration // when ts was
+	seq    uint16        // the highest that was sent
+	marker bool          // the next packet starts a talk spurt (RFC 3551 4.1)
+	ready  bool          // there is an address to send to and the peer wants it
+	begun  bool          // ts has been used
+	joined bool          // the socket is joined to the peer
+}
+
+// resume returns the timestamp of a packet sent at now whose sound follows on
+// nothing: later than the last one, by the time that has gone by since.
+func (o *out) resume(now time.Duration) uint32 {
+	if !o.begun {
+		return o.ts
+	}
+	gap := int64(now-o.at) * ticksPerMs / int64(time.Millisecond)
+	return o.ts + uint32(max(gap, framePtime*ticksPerMs))
+}
+
+// used takes note that the timestamp ts was used up at now.
+func (o *out) used(ts uint32, now time.Duration) {
+	o.ts, o.at, o.begun = ts, now, true
+}
+
+// music is a cursor over a tune.
+type music struct {
+	tune    Tune
+	audio   []byte // of tune, in the session's codec
+	pos     int    // in audio, of the next frame
+	tick    int64  // of the last frame
+	ptime   int    // ms
+	playing bool
+	fresh   bool // no frame yet since Play
+	paced   bool // a sender has the port
+}
+
+// set follows a session: codec and length of packets.
+func (m *music) set(s Session) {
+	m.ptime = clampPtime(s.Ptime)
+	m.audio = nil
+	if m.tune != nil {
+		m.audio = m.tune.Audio(s.Codec)
+	}
+	if m.pos >= len(m.audio) {
+		m.pos = 0
+	}
+}
+
+// clampPtime returns the length of packets in ms for what was asked for.
+func clampPtime(ms int) int {
+	if ms <= 0 {
+		return framePtime
+	}
+	return min(max(ms/ptimeStep, 1), maxPtime/ptimeStep) * ptimeStep
+}
+
+// fill puts the n octets at the cursor into b, and around the end of the loop.
+func (m *music) fill(b []byte) {
+	n := copy(b, m.audio[m.pos:])
+	for n < len(b) {
+		n += copy(b[n:], m.audio)
+	}
+}
+
+// advance moves the cursor to the tick now at hand and returns the timestamp of
+// the frame there and how many frames before it were left out.
+func (p *Port) advance(tick int64) (ts uint32, skipped int) {
+	m, o := &p.music, &p.out
+	now := time.Duration(tick) * time.Millisecond
+	if m.fresh {
+		m.fresh, m.pos, m.tick = false, 0, tick
+		o.marker = true
+		ts = o.resume(now)
+		o.used(ts, now)
+		return ts, 0
+	}
+	ms := int(tick - m.tick)
+	m.tick = tick
+	ts = o.ts + uint32(ms)*ticksPerMs
+	o.used(ts, now)
+	if len(m.audio) > 0 {
+		m.pos = (m.pos + ms*bytesPerMs) % len(m.audio)
+	}
+	return ts, max(ms/m.ptime-1, 0)
+}
+
+// What frame did.
+type verdict uint8
+
+const (
+	frameSent  verdict = iota
+	frameHeld          // nothing may be sent now; the stream goes on
+	frameOver          // the sender is to forget the port
+	frameMoved         // the sender is to put the port among those of its ptime
+)
+
+// frame sends the frame of a tick. It is called by the sender that has the port.
+func (p *Port) frame(w *pacer, tick int64, ptime int) verdict {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	m, o := &p.music, &p.out
+	if !m.playing {
+		m.paced = false
+		return frameOver
+	}
+	if m.ptime != ptime {
+		return frameMoved
+	}
+	ts, skipped := p.advance(tick)
+	if !o.ready || len(m.audio) == 0 {
+		o.marker = true
+		return frameHeld
+	}
+	if skipped > 0 {
+		o.marker = true
+		w.count.skipped.Add(uint64(skipped))
+	}
+	b := w.buf[:packet.HeaderSize+m.ptime*bytesPerMs]
+	m.fill(b[packet.HeaderSize:])
+	o.seq++
+	packet.PutHeader(b, o.marker, p.session.PT, o.seq, ts, o.ssrc)
+	o.marker = false
+	if !p.send(b, w.now) {
+		w.count.failed.Add(1)
+		return frameHeld
+	}
+	return frameSent
+}

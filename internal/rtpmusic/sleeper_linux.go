@@ -1,0 +1,55 @@
+package rtpmusic
+
+import (
+	"runtime"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// threadSleeper keeps its goroutine on a thread of its own and sleeps by
+// clock_nanosleep to absolute times: later than asked for by microseconds, where
+// timers of a busy Go program are by milliseconds.
+type threadSleeper struct {
+	e    *Engine
+	zero time.Duration // the engine's zero on CLOCK_MONOTONIC
+}
+
+// timerSlack is how much later than asked for the kernel may wake the thread, in
+// nanoseconds; 50 us is what threads have by default.
+const timerSlack = 1000
+
+// newSleeper makes the sleeper of the pacer that calls it.
+func newSleeper(e *Engine) sleeper {
+	if e.listen != nil {
+		return newTimerSleeper(e)
+	}
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
+		e.log.Warn().Err(err).Msg("media thread without a monotonic clock, pacing by timers")
+		return newTimerSleeper(e)
+	}
+	s := &threadSleeper{e: e, zero: time.Duration(ts.Nano()) - e.now()}
+	runtime.LockOSThread() // until its goroutine ends, and the thread with it
+	if err := unix.Prctl(unix.PR_SET_TIMERSLACK, timerSlack, 0, 0, 0); err != nil {
+		e.log.Debug().Err(err).Msg("media thread keeps its timer slack")
+	}
+	return s
+}
+
+func (s *threadSleeper) until(at time.Duration) bool {
+	if at > s.e.now() {
+		ts := unix.NsecToTimespec(int64(s.zero + at))
+		// Interrupted by the runtime's signals it sleeps on.
+		for unix.ClockNanosleep(unix.CLOCK_MONOTONIC, unix.TIMER_ABSTIME, &ts, nil) == unix.EINTR {
+		}
+	}
+	select {
+	case <-s.e.done:
+		return false
+	default:
+		return true
+	}
+}
+
+func (s *threadSleeper) end() {}

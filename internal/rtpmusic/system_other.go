@@ -1,0 +1,25 @@
+//go:build !linux
+
+package rtpmusic
+
+import (
+	"net"
+	"net/netip"
+)
+
+// systemListen makes sockets of the system: a goroutine reads each, and music is
+// paced by timers.
+func systemListen(addr netip.AddrPort) (Conn, error) {
+	return net.ListenUDP("udp", net.UDPAddrFromAddrPort(addr))
+}
+
+// poller is of Linux only.
+type poller struct{}
+
+func (*poller) close() {}
+
+func (*Engine) startPollers(int) error { return nil }
+
+func (p *Port) bind(addr netip.AddrPort) error { return p.bindConn(addr) }
+
+func newSleeper(e *Engine) sleeper { return newTimerSleeper(e) }

@@ -1,0 +1,117 @@
+package sdp
+
+import (
+	"fmt"
+	"slices"
+)
+
+// Answer answers the offer r: our description, with every m= line in its order,
+// and what is agreed. One codec is chosen, so that the peer cannot change it
+// under way: the one named prefer if it is offered, else the first of the
+// peer's order that is among l.Codecs (RFC 3264 6.1). A stream offered with
+// port 0 is answered so, with nothing sent or received (RFC 3264 8.2).
+// Errors: ErrSecure, ErrNoCodec, ErrLocal.
+func (r Remote) Answer(l Local, prefer string) ([]byte, Agreed, error) {
+	if r.Secure {
+		return nil, Agreed{}, ErrSecure
+	}
+	c, ok := r.choose(l.Codecs, prefer)
+	if !ok && !r.Removed() {
+		return nil, Agreed{}, fmt.Errorf("%w: offered %v", ErrNoCodec, r.formats())
+	}
+	if !r.Removed() {
+		if err := l.check(); err != nil {
+			return nil, Agreed{}, err
+		}
+	}
+	// RFC 3264 6.1: what the offerer sends we receive, and the other way round.
+	a := r.agreed(l, c, r.Event)
+	a.RecvPT, a.RecvEvent = c.PT, r.Event // RFC 3264 6.1: the offer's own numbers
+	way := direction(r.Direction.receives() && l.Direction.sends(), r.Direction.sends() && l.Direction.receives())
+
+	lines := make([]section, len(r.lines))
+	for i, m := range r.lines {
+		lines[i] = section{mline: m.rejected()}
+	}
+	if !r.Removed() {
+		lines[r.Index] = audio(r.lines[r.Index].proto, l.Addr.Port(), []Codec{c}, r.Event, way)
+	}
+	body, err := l.write(lines, r.times)
+	return body, a, err
+}
+
+// Accept takes r as the answer to our offer l.Previous (or, without it, to the
+// one that Offer makes of l.Codecs). Errors: ErrSecure, ErrNoCodec.
+func (r Remote) Accept(l Local) (Agreed, error) {
+	if r.Secure {
+		return Agreed{}, ErrSecure
+	}
+	// RFC 3264 6: port 0 in an answer refuses the stream.
+	if r.Removed() {
+		return Agreed{}, fmt.Errorf("%w: stream refused", ErrNoCodec)
+	}
+	ours, event := l.offered()
+	for _, c := range r.Codecs {
+		mine, ok := find(ours, c.Name)
+		if !ok {
+			continue
+		}
+		ev := r.Event
+		if event.PT == 0 {
+			ev = Event{}
+		}
+		a := r.agreed(l, c, ev)
+		a.RecvPT = mine.PT
+		if ev.PT != 0 {
+			a.RecvEvent = event
+		}
+		return a, nil
+	}
+	return Agreed{}, fmt.Errorf("%w: answered %v", ErrNoCodec, r.formats())
+}
+
+func (r Remote) agreed(l Local, c Codec, ev Event) Agreed {
+	a := Agreed{Codec: c, Event: ev, Ptime: r.Ptime, Remote: r.Addr, RTCP: r.RTCP}
+	if r.Removed() {
+		return a
+	}
+	a.Send = !r.Hold && r.Direction.receives() && l.Direction.sends()
+	a.Recv = r.Direction.sends() && l.Direction.receives()
+	return a
+}
+
+func (r Remote) choose(ours []string, prefer string) (Codec, bool) {
+	if prefer != "" && wants(ours, prefer) {
+		if c, ok := find(r.Codecs, prefer); ok {
+			return c, true
+		}
+	}
+	i := slices.IndexFunc(r.Codecs, func(c Codec) bool { return wants(ours, c.Name) })
+	if i < 0 {
+		return Codec{}, false
+	}
+	return r.Codecs[i], true
+}
+
+func (r Remote) formats() []string {
+	if r.Index < len(r.lines) {
+		return r.lines[r.Index].formats
+	}
+	return nil
+}
+
+// offered is what our last offer said: the codecs with our numbers for them.
+func (l Local) offered() ([]Codec, Event) {
+	if l.Previous != nil {
+		if p, err := Parse(l.Previous); err == nil {
+			return p.Codecs, p.Event
+		}
+	}
+	var out []Codec
+	for _, n := range l.Codecs {
+		if c, ok := codecByName(n); ok {
+			out = append(out, c)
+		}
+	}
+	return out, Event{PT: eventPT, Clock: 8000}
+}

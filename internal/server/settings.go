@@ -1,0 +1,63 @@
+package server
+
+import (
+	"net/netip"
+
+	"parkd/internal/config"
+	"parkd/internal/leg"
+	"parkd/internal/orbit"
+)
+
+// settings is the configuration as decisions see it.
+func settings(c *config.Config) orbit.Settings {
+	set := orbit.Settings{
+		RetrieveCodes: c.Park.RetrieveCodes,
+		MaxCalls:      c.Park.MaxCalls,
+		MaxTime:       c.Park.MaxTime,
+	}
+	for i := range c.Orbits {
+		set.Orbits = append(set.Orbits, orbitSettings(&c.Orbits[i]))
+	}
+	return set
+}
+
+var presses = map[string]orbit.Press{
+	"watchers": orbit.PressWatchers, "always": orbit.PressAlways, "never": orbit.PressNever,
+}
+
+func orbitSettings(o *config.Orbit) orbit.Orbit {
+	s := orbit.Orbit{
+		Extension: o.Extension, Name: o.Name, Enabled: o.Enabled, Music: o.Music,
+		Multiple: o.AllowMultiple, MaxCalls: o.MaxCalls, Press: presses[o.Lamp.Press],
+		Timeout: orbit.Timeout{
+			Enabled: o.Timeout.Enabled, After: o.Timeout.After, Ring: o.Timeout.Ring,
+			Fallback: o.Timeout.Fallback, FallbackAfter: o.Timeout.FallbackAfter,
+		},
+	}
+	if o.Transfer.Enabled && o.Transfer.Key != "" {
+		s.TransferKey = o.Transfer.Key[0]
+	}
+	return s
+}
+
+// policy is the configuration as legs see it.
+func policy(c *config.Config, own func(netip.AddrPort) bool) *leg.Policy {
+	return &leg.Policy{
+		Domains: c.SIP.Domains, Trusted: c.Access.Trusted, ReturnUsers: c.Access.ReturnUsers,
+		OutboundProxy: c.SIP.OutboundProxy, ParkerHeaders: c.Park.ParkerHeaders,
+		Codecs: c.Media.Codecs, MediaAddress: c.Media.Address, KeepAlive: c.Park.Keepalive, Own: own,
+	}
+}
+
+// music lists the tunes that orbits name.
+func music(c *config.Config) []string {
+	var names []string
+	seen := map[string]bool{}
+	for i := range c.Orbits {
+		if name := c.Orbits[i].Music; !seen[name] {
+			seen[name] = true
+			names = append(names, name)
+		}
+	}
+	return names
+}

@@ -1,0 +1,133 @@
+package server
+
+import (
+	"net/netip"
+	"strings"
+
+	"parkd/internal/blf"
+	"parkd/internal/config"
+	"parkd/internal/leg"
+	"parkd/internal/presence"
+	"parkd/internal/sipua"
+)
+
+// endpointOptions is the configuration as the SIP endpoint sees it.
+func (s *Server) endpointOptions(known func(user string) bool) (sipua.Options, error) {
+	c := &s.o.Config
+	conf, err := dialTLS(&c.SIP.TLS)
+	if err != nil {
+		return sipua.Options{}, err
+	}
+	set := sipua.Settings{
+		Advertise: c.SIP.Advertise, UserAgent: "parkd/" + s.o.Version,
+		Access:        sipua.Access{Trusted: c.Access.Trusted, Realm: c.Access.Realm},
+		OutboundProxy: c.SIP.OutboundProxy,
+		Rate:          admissionRate, Burst: admissionBurst,
+	}
+	for _, u := range c.Access.Users {
+		set.Access.Users = append(set.Access.Users, sipua.User{Username: u.Username, Password: u.Password.Reveal(), HA1: u.HA1.Reveal()})
+	}
+	for _, cr := range c.SIP.Credentials {
+		set.Credentials = append(set.Credentials, sipua.Credential{Realm: cr.Realm, Username: cr.Username, Password: cr.Password.Reveal()})
+	}
+	return sipua.Options{
+		Listeners: s.o.Listeners, DialTLS: conf, Log: s.log, Settings: set, Known: known, OnRefused: s.refused,
+	}, nil
+}
+
+// buildUsages makes the INVITE and SUBSCRIBE usages and hands them what comes in.
+func (s *Server) buildUsages(w *world, m leg.Media) {
+	c := &s.o.Config
+	s.notifier = presence.New(presence.Options{
+		Endpoint: s.endpoint, Table: s.table, Wheel: s.wheel, Log: s.log,
+		Source: newLamps(c, w), Refused: s.refused, Observe: s.told,
+	})
+	s.legs = leg.New(s.ctx, leg.Options{
+		Endpoint: s.endpoint, Table: s.table, Wheel: s.wheel, Media: m, Decider: s.runner,
+		Watchers: watchers{s.notifier}, Policy: policy(c, s.own()), Refused: s.refused, Log: s.log,
+	})
+	w.legs, w.notifier = s.legs, s.notifier
+	s.endpoint.Handle("INVITE", s.legs.Invite)
+	s.endpoint.Handle("SUBSCRIBE", s.notifier.Subscribe)
+	s.endpoint.HandleInDialog(s.table.Request)
+	s.endpoint.HandleACK(s.table.ACK)
+	s.endpoint.HandleStray(s.notifier.Stray)
+}
+
+// own reports which addresses are our own listeners'.
+func (s *Server) own() func(netip.AddrPort) bool {
+	var ours []netip.AddrPort
+	for _, l := range s.o.Listeners {
+		if a, err := netip.ParseAddrPort(address(l)); err == nil {
+			ours = append(ours, netip.AddrPortFrom(a.Addr().Unmap(), a.Port()))
+		}
+	}
+	return func(a netip.AddrPort) bool {
+		for _, o := range ours {
+			if a.Port() != o.Port() {
+				continue
+			}
+			if a.Addr() == o.Addr() {
+				return true
+			}
+			if o.Addr().IsUnspecified() {
+				// The kernel sends from an address to itself only where it is local.
+				local, err := s.endpoint.LocalAddr(sipua.Flow{Remote: a})
+				if err == nil && local == a.Addr() {
+					return true
+				}
+			}
+		}
+		return false
+	}
+}
+
+// watchers answers a leg's question about lamps.
+type watchers struct{ notifier *presence.Notifier }
+
+// Showing implements leg.Watchers.
+func (w watchers) Showing(invite *sipua.Request, resource string) string {
+	from, _ := sipua.Addr(invite.Request, "from")
+	contact, ok := sipua.Addr(invite.Request, "contact")
+	if !ok {
+		return ""
+	}
+	shown, _ := w.notifier.Showing(resource, from.URI.String(), contact.URI.String(), invite.Flow)
+	return shown
+}
+
+// lamps are the documents of orbits. It implements presence.Source.
+type lamps struct {
+	world    *world
+	profiles map[string]blf.Profile
+}
+
+func newLamps(c *config.Config, w *world) *lamps {
+	l := &lamps{world: w, profiles: map[string]blf.Profile{}}
+	for i := range c.Orbits {
+		l.profiles[c.Orbits[i].Extension] = blf.Profile{Confirmed: strings.EqualFold(c.Orbits[i].Lamp.State, "confirmed")}
+	}
+	return l
+}
+
+// Resolve implements presence.Source.
+func (l *lamps) Resolve(user string) (string, bool) {
+	v, ok := l.world.view(user)
+	return user, ok && v.Enabled
+}
+
+// Document implements presence.Source.
+func (l *lamps) Document(resource string, p presence.Params) (presence.Document, bool) {
+	v, ok := l.world.view(resource)
+	limit := 0
+	if p.Reliable {
+		limit = -1
+	}
+	return presence.Document{
+		Body: blf.Document(v, blf.Doc{
+			Entity: p.Entity, Version: p.Version, Profile: l.profiles[resource], Target: p.Target, Limit: limit,
+		}),
+		ContentType: "application/dialog-info+xml",
+		Shown:       blf.Shown(v),
+	}, ok
+}

@@ -1,0 +1,60 @@
+package server
+
+import (
+	"sync"
+
+	"github.com/rs/zerolog"
+
+	"parkd/internal/leg"
+	"parkd/internal/orbit"
+	"parkd/internal/presence"
+)
+
+// world carries out what the orbits' decisions say: effects go to legs, views
+// to lamps, events to operators. It implements orbit.World.
+type world struct {
+	legs     *leg.Manager
+	notifier *presence.Notifier
+	events   func(orbit.Event)
+	log      zerolog.Logger
+
+	mu    sync.RWMutex // leaf
+	views map[string]orbit.View
+}
+
+// Carry implements orbit.World.
+func (w *world) Carry(e orbit.Effect) { w.legs.Carry(e) }
+
+// Show implements orbit.World: the newest view of an orbit wins.
+func (w *world) Show(v orbit.View) {
+	w.mu.Lock()
+	w.views[v.Orbit] = v
+	w.mu.Unlock()
+	w.notifier.Changed(v.Orbit)
+}
+
+// view is the newest view of an orbit.
+func (w *world) view(ext string) (orbit.View, bool) {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	v, ok := w.views[ext]
+	return v, ok
+}
+
+// Tell implements orbit.World.
+func (w *world) Tell(e orbit.Event) {
+	ev := w.log.Info().Str("orbit", e.Orbit).Str("call", e.Call)
+	if e.Detail != "" {
+		ev = ev.Str("detail", e.Detail)
+	}
+	ev.Msg("call " + string(e.Kind)) // call parked, call retrieved, …
+	if w.events != nil {
+		w.events(e)
+	}
+}
+
+// known reports whether a user part of a URI is one of ours: for OPTIONS.
+func (w *world) known(user string) bool {
+	_, ok := w.view(user)
+	return ok || user == ""
+}

@@ -1,0 +1,172 @@
+package sipua
+
+import (
+	"errors"
+	"hash/maphash"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+const (
+	maxSources   = 1 << 16          // distinct UDP sources in one turn; more are dropped
+	sourceTurn   = 10 * time.Second // sources are forgotten one to two turns after their last packet
+	sourceSlots  = 1 << 10          // buckets for the rate of packets
+	readBackoff  = 10 * time.Millisecond
+	readBackoffs = time.Second
+)
+
+// packetConn stands between a UDP socket and sipgo. sipgo ends its listener at
+// the first read error, and remembers every source for ever; so errors are
+// absorbed here, and sipgo is told one constant source, while the pool that it
+// finds sockets in is filled and emptied here. The true source is set on the
+// message by layer.receive, which runs in the reading goroutine right after
+// ReadFrom.
+type packetConn struct {
+	net.PacketConn
+	layer *layer
+	local netip.AddrPort
+	self  selfAddr
+	once  sync.Once
+	in    counter // packets read
+	out   counter // packets written
+
+	// Owned by the reading goroutine:
+	from    string
+	seed    maphash.Seed
+	turned  time.Time
+	current map[string]struct{}
+	before  map[string]struct{}
+	buckets []packetBucket
+}
+
+type packetBucket struct {
+	tokens float64
+	last   time.Time
+}
+
+// selfAddr is the listener's own address, as text.
+type selfAddr string
+
+func (selfAddr) Network() string  { return "udp" }
+func (a selfAddr) String() string { return string(a) }
+
+func newPacketConn(l *layer, c net.PacketConn) *packetConn {
+	local := addrPort(c.LocalAddr())
+	return &packetConn{
+		PacketConn: c, layer: l, local: local, self: selfAddr(local.String()),
+		seed: maphash.MakeSeed(), turned: time.Now(), current: map[string]struct{}{},
+		buckets: make([]packetBucket, sourceSlots),
+	}
+}
+
+// LocalAddr is the address that requests must carry as theirs, to the letter,
+// to leave from this socket (sipgo trap 5).
+func (p *packetConn) LocalAddr() net.Addr { return p.self }
+
+// ReadFrom returns the next packet that is to be parsed. It fails only when
+// the socket is closed.
+func (p *packetConn) ReadFrom(b []byte) (int, net.Addr, error) {
+	// sipgo has registered the socket when it reads for the first time.
+	p.once.Do(func() {
+		if p.layer.e.unready.Add(-1) == 0 {
+			close(p.layer.e.ready)
+		}
+	})
+	wait := readBackoff
+	for {
+		n, addr, err := p.PacketConn.ReadFrom(b)
+		if err != nil {
+			if errors.Is(err, net.ErrClosed) || !p.pause(wait) {
+				return 0, nil, net.ErrClosed
+			}
+			p.layer.e.log.Warn().Err(err).Stringer("local", p.local).Msg("UDP read failed")
+			wait = min(2*wait, readBackoffs)
+			continue
+		}
+		wait = readBackoff
+		from := addrPort(addr)
+		if !from.IsValid() || !p.allow(from) {
+			continue
+		}
+		p.in.Add(1)
+		p.from = from.String()
+		p.layer.e.traceWire("received", "udp", p.self, from, b[:n])
+		return n, p.self, nil
+	}
+}
+
+// WriteTo sends a packet.
+func (p *packetConn) WriteTo(b []byte, to net.Addr) (int, error) {
+	p.out.Add(1)
+	p.layer.e.traceWire("sent", "udp", p.self, to, b)
+	return p.PacketConn.WriteTo(b, to)
+}
+
+// pause waits after a read error; false means that the endpoint has ended.
+func (p *packetConn) pause(d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-p.layer.e.done:
+		return false
+	}
+}
+
+// allow says whether a packet from that source is looked at: its address has
+// a token left, and the table of sources has room.
+func (p *packetConn) allow(from netip.AddrPort) bool {
+	now := time.Now()
+	if rate := p.layer.e.settings.Load().PacketRate; rate > 0 {
+		b := &p.buckets[maphash.Comparable(p.seed, from.Addr())%sourceSlots]
+		b.tokens = min(rate, b.tokens+now.Sub(b.last).Seconds()*rate)
+		b.last = now
+		if b.tokens < 1 {
+			p.layer.e.refused(ReasonPackets)
+			return false
+		}
+		b.tokens--
+	}
+	if now.Sub(p.turned) > sourceTurn {
+		p.turn(now)
+	}
+	if len(p.current) < maxSources {
+		return true
+	}
+	if _, known := p.current[from.String()]; known {
+		return true
+	}
+	p.layer.e.refused(ReasonPackets)
+	return false
+}
+
+// know makes sipgo find this socket for a source whose message is being
+// handled; the entry must live until the transaction has taken it.
+func (p *packetConn) know(source string) {
+	if _, ok := p.current[source]; ok || source == string(p.self) {
+		return
+	}
+	p.current[source] = struct{}{}
+	if _, ok := p.before[source]; ok {
+		return
+	}
+	pool := p.layer.tpl.Pool("udp")
+	if c := pool.Get(string(p.self)); c != nil {
+		pool.Add(source, c)
+	}
+}
+
+// turn forgets the sources that were not heard of in the last turn.
+func (p *packetConn) turn(now time.Time) {
+	var gone []string
+	for source := range p.before {
+		if _, ok := p.current[source]; !ok {
+			gone = append(gone, source)
+		}
+	}
+	p.layer.tpl.Pool("udp").DeleteMultiple(gone)
+	p.before, p.current, p.turned = p.current, map[string]struct{}{}, now
+}

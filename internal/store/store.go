@@ -1,0 +1,83 @@
+// Package store keeps bytes under keys, for one owner, in ordered batches. It
+// promises that a batch is written whole or not at all, that batches are
+// written in the order they were appended, that a batch is reported durable
+// only when it is, and that what could not be written is written first when
+// writing works again. It does not know what the bytes mean: each durable type
+// is encoded by the package that owns it.
+//
+// Memory is here; other kinds keep to the same contract, which package
+// storetest checks.
+package store
+
+import "errors"
+
+// Errors of a Store.
+var (
+	ErrClosed = errors.New("store: closed")
+	ErrFenced = errors.New("store: a later owner has taken over")
+	ErrKey    = errors.New("store: empty key")
+)
+
+// Batch is what changes in one step: Del first, then Put. It belongs to the
+// store once it is appended: its maps and bytes are changed by nobody any more.
+// Keys are never empty; values may be, and are kept then (nil is the same as
+// empty).
+type Batch struct {
+	Put map[string][]byte
+	Del []string
+}
+
+// Store is one owner's handle on its keys.
+type Store interface {
+	// Append writes a batch behind those before it. It never blocks on the
+	// medium. done is called once, from any goroutine but never two at a time
+	// and in the order of the batches: with nil when the batch is durable, else
+	// with why it is not. done must not block; it may append.
+	//
+	// A batch whose writing failed is not dropped: the owner goes on as if it
+	// were written, and it is written together with the next batch for which
+	// the medium works, in order. ErrClosed, ErrFenced and ErrKey are final.
+	Append(b Batch, done func(error))
+
+	// Load returns copies of the durable values whose keys begin with prefix.
+	Load(prefix string) (map[string][]byte, error)
+
+	// Epoch numbers the owners of these keys: each handle that is opened has a
+	// higher one than all before it, and takes the keys from them: their
+	// batches fail with ErrFenced and change nothing.
+	Epoch() uint64
+
+	// Close waits for the batches appended before and their done. Later ones
+	// get ErrClosed. What was durable stays. A second Close does nothing.
+	Close() error
+}
+
+// debt is what could not be written: the last word on each key, nil for a
+// deleted one. Its size is bounded by the number of keys.
+type debt map[string][]byte
+
+// add lays a batch over what is owed already.
+func (d debt) add(b Batch) {
+	for _, k := range b.Del {
+		d[k] = nil
+	}
+	for k, v := range b.Put {
+		if v == nil {
+			v = []byte{}
+		}
+		d[k] = v
+	}
+}
+
+// check finds keys that no store takes.
+func (b *Batch) check() error {
+	if _, empty := b.Put[""]; empty {
+		return ErrKey
+	}
+	for _, k := range b.Del {
+		if k == "" {
+			return ErrKey
+		}
+	}
+	return nil
+}

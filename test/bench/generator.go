@@ -1,0 +1,250 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// generator plays callers over one UDP socket, by hand: it must cost little
+// beside what it measures.
+type generator struct {
+	conn  *net.UDPConn
+	local string
+	sinks *sinks
+	next  int
+	ended chan struct{}
+
+	mu    sync.Mutex
+	calls map[string]*call
+	wake  chan struct{}
+	lamp  chan time.Time
+}
+
+// call is one caller.
+type call struct {
+	id, ext string
+	sent    time.Time
+	took    time.Duration
+	to      string // the To of the answer, with its tag
+	contact string
+	failed  string
+	leave   bool // BYE as soon as it is answered
+	gone    bool
+	acked   time.Time
+}
+
+func newGenerator(sip string, s *sinks) (*generator, error) {
+	to, err := net.ResolveUDPAddr("udp", sip)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := net.DialUDP("udp", nil, to)
+	if err != nil {
+		return nil, err
+	}
+	conn.SetReadBuffer(4 << 20)
+	g := &generator{conn: conn, local: conn.LocalAddr().String(), sinks: s, ended: make(chan struct{}),
+		calls: map[string]*call{}, wake: make(chan struct{}, 1), lamp: make(chan time.Time, 16)}
+	go g.read()
+	return g, nil
+}
+
+func (g *generator) close() {
+	g.conn.Close()
+	<-g.ended
+}
+
+func (g *generator) request(method, uri, callID, to string, seq int, more, body string) {
+	fmt.Fprintf(g.conn, "%s %s SIP/2.0\r\nVia: SIP/2.0/UDP %s;branch=z9hG4bK%s%s%d\r\nMax-Forwards: 70\r\nFrom: <sip:caller@127.0.0.1>;tag=%s\r\n"+
+		"To: %s\r\nCall-ID: %s\r\nCSeq: %d %s\r\nContact: <sip:caller@%s>\r\n%sContent-Length: %d\r\n\r\n%s",
+		method, uri, g.local, callID, method, seq, callID, to, callID, seq, method, g.local, more, len(body), body)
+}
+
+// invite dials an extension.
+func (g *generator) invite(ext string, leave bool) *call {
+	g.mu.Lock()
+	g.next++
+	c := &call{id: fmt.Sprintf("c%d", g.next), ext: ext, sent: time.Now(), leave: leave}
+	g.calls[c.id] = c
+	g.mu.Unlock()
+	sdp := fmt.Sprintf("v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio %d RTP/AVP 0 101\r\na=rtpmap:101 telephone-event/8000\r\n",
+		g.sinks.ports[g.next%len(g.sinks.ports)])
+	uri := "sip:" + ext + "@127.0.0.1"
+	g.request("INVITE", uri, c.id, "<"+uri+">", 1, "Content-Type: application/sdp\r\n", sdp)
+	return c
+}
+
+// read takes responses and requests.
+func (g *generator) read() {
+	defer close(g.ended)
+	buf := make([]byte, 8192)
+	for {
+		n, err := g.conn.Read(buf)
+		if err != nil {
+			return
+		}
+		msg := string(buf[:n])
+		switch {
+		case strings.HasPrefix(msg, "SIP/2.0 "):
+			g.response(msg)
+		default:
+			g.asked(msg)
+		}
+		select {
+		case g.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func (g *generator) response(msg string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	c := g.calls[header(msg, "Call-ID")]
+	if c == nil || msg[8] == '1' {
+		return
+	}
+	switch cseq := header(msg, "CSeq"); {
+	case strings.HasSuffix(cseq, "BYE"):
+		c.gone = true
+		delete(g.calls, c.id)
+	case !strings.HasSuffix(cseq, "INVITE"):
+	case msg[8] != '2':
+		c.failed, c.gone = msg[8:11], true
+	default:
+		if c.to == "" {
+			c.took = time.Since(c.sent)
+		}
+		c.to = header(msg, "To")
+		c.contact = strings.Trim(header(msg, "Contact"), "<>")
+		g.request("ACK", c.contact, c.id, c.to, 1, "", "")
+		c.acked = time.Now()
+		if c.leave {
+			g.request("BYE", c.contact, c.id, c.to, 2, "", "")
+		}
+	}
+}
+
+// asked answers what parkd asks: NOTIFY and keep-alives.
+func (g *generator) asked(msg string) {
+	if strings.HasPrefix(msg, "NOTIFY") && strings.Contains(msg, ">early<") {
+		select {
+		case g.lamp <- time.Now():
+		default:
+		}
+	}
+	var b bytes.Buffer
+	b.WriteString("SIP/2.0 200 OK\r\n")
+	for line := range strings.SplitSeq(msg, "\r\n") {
+		if name, _, ok := strings.Cut(line, ":"); ok && slices.Contains([]string{"Via", "From", "To", "Call-ID", "CSeq"}, name) {
+			b.WriteString(line + "\r\n")
+		}
+	}
+	b.WriteString("Content-Length: 0\r\n\r\n")
+	g.conn.Write(b.Bytes())
+}
+
+func header(msg, name string) string {
+	_, rest, ok := strings.Cut(msg, "\r\n"+name+": ")
+	if !ok {
+		return ""
+	}
+	value, _, _ := strings.Cut(rest, "\r\n")
+	return value
+}
+
+// wait waits until done says so, with the lock held while it looks.
+func (g *generator) wait(limit time.Duration, done func() bool) error {
+	deadline := time.After(limit)
+	for {
+		g.mu.Lock()
+		ok := done()
+		g.mu.Unlock()
+		if ok {
+			return nil
+		}
+		select {
+		case <-g.wake:
+		case <-deadline:
+			return fmt.Errorf("not finished within %v", limit)
+		}
+	}
+}
+
+// paced calls f n times, rate times a second.
+func paced(n, rate int, f func()) {
+	begin := time.Now()
+	for i := range n {
+		time.Sleep(time.Until(begin.Add(time.Duration(i) * time.Second / time.Duration(rate))))
+		f()
+	}
+}
+
+// fill parks n callers who stay.
+func (g *generator) fill(ext string, n, rate int) error {
+	var calls []*call
+	paced(n, rate, func() { calls = append(calls, g.invite(ext, false)) })
+	return g.wait(20*time.Second, func() bool {
+		return !slices.ContainsFunc(calls, func(c *call) bool { return c.to == "" })
+	})
+}
+
+// churn parks callers who leave at once, and tells how long answers took.
+func (g *generator) churn(ext string, rate int, window time.Duration) (int, latencies, error) {
+	var calls []*call
+	paced(int(window.Seconds()*float64(rate)), rate, func() { calls = append(calls, g.invite(ext, true)) })
+	err := g.wait(10*time.Second, func() bool {
+		return !slices.ContainsFunc(calls, func(c *call) bool { return !c.gone })
+	})
+	var late latencies
+	for _, c := range calls {
+		if c.failed != "" {
+			return 0, nil, fmt.Errorf("a park was refused: %s", c.failed)
+		}
+		late = append(late, c.took)
+	}
+	return len(calls), late, err
+}
+
+// lamps watches an orbit and parks at it again and again.
+func (g *generator) lamps(n int) (latencies, error) {
+	g.request("SUBSCRIBE", "sip:703@127.0.0.1", "watch", "<sip:703@127.0.0.1>", 1, "Event: dialog\r\nExpires: 600\r\n", "")
+	var late latencies
+	for range n {
+		time.Sleep(1100 * time.Millisecond) // one change a second may be told (RFC 4235 3.10)
+		c := g.invite("703", false)
+		var at time.Time
+		select {
+		case at = <-g.lamp:
+		case <-time.After(3 * time.Second):
+			return nil, fmt.Errorf("no NOTIFY")
+		}
+		if err := g.wait(3*time.Second, func() bool { return c.to != "" }); err != nil {
+			return nil, err
+		}
+		late = append(late, max(0, at.Sub(c.acked)))
+		g.request("BYE", c.contact, c.id, c.to, 2, "", "")
+		if err := g.wait(3*time.Second, func() bool { return c.gone }); err != nil {
+			return nil, err
+		}
+	}
+	return late, nil
+}
+
+// latencies are durations of the same thing.
+type latencies []time.Duration
+
+func (l latencies) at(q float64) time.Duration {
+	if len(l) == 0 {
+		return 0
+	}
+	s := slices.Sorted(slices.Values(l))
+	return s[min(len(s)-1, int(q*float64(len(s))))].Round(time.Microsecond)
+}
+
+func (l latencies) median() time.Duration { return l.at(0.5) }

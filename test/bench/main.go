@@ -1,0 +1,160 @@
+// Command bench measures a real parkd from outside: it starts the binary,
+// parks callers at it, and prints what that costs, beside what a bare paced
+// sender of as many streams costs in the same run. Machines are noisy: trust
+// the ratios. Everything stays on the loopback interface and ends by itself.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"time"
+)
+
+// options are the sizes of a run.
+type options struct {
+	parkd   string
+	streams int
+	rate    int
+	few     int
+	many    int
+	window  time.Duration
+}
+
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == "floor" {
+		floorMain(os.Args[2:])
+		return
+	}
+	var o options
+	flag.StringVar(&o.parkd, "parkd", "./parkd", "the binary to measure")
+	flag.IntVar(&o.streams, "streams", 1000, "parked calls whose music is measured")
+	flag.IntVar(&o.rate, "rate", 500, "parks a second")
+	flag.IntVar(&o.few, "few", 10, "calls parked beside the parks, at first")
+	flag.IntVar(&o.many, "many", 5000, "and then")
+	flag.DurationVar(&o.window, "window", 6*time.Second, "how long each figure is measured")
+	flag.Parse()
+	if err := run(o); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(o options) error {
+	if err := lamp(o); err != nil {
+		return fmt.Errorf("lamp: %w", err)
+	}
+	if err := music(o); err != nil {
+		return fmt.Errorf("music: %w", err)
+	}
+	for _, n := range []int{o.few, o.many} {
+		if err := parks(o, n); err != nil {
+			return fmt.Errorf("parks beside %d: %w", n, err)
+		}
+	}
+	return nil
+}
+
+// music: CPU and memory of parked callers, against the floor before and after.
+func music(o options) error {
+	sinks, err := openSinks(o.streams)
+	if err != nil {
+		return err
+	}
+	defer sinks.close()
+	before, err := floor(sinks, o.window)
+	if err != nil {
+		return err
+	}
+	p, err := start(o.parkd)
+	if err != nil {
+		return err
+	}
+	defer p.stop()
+	empty := p.memory()
+	g, err := newGenerator(p.sip, sinks)
+	if err != nil {
+		return err
+	}
+	defer g.close()
+	if err := g.fill("701", o.streams, o.rate); err != nil {
+		return err
+	}
+	time.Sleep(time.Second) // settle: timers of the calls' transactions run on, as they would
+	used := p.memory()
+	cpu, sent := p.cpu(), sinks.packets()
+	time.Sleep(o.window)
+	cpu, sent = p.cpu()-cpu, sinks.packets()-sent
+	after, err := floor(sinks, o.window)
+	if err != nil {
+		return err
+	}
+	base := (before + after) / 2
+	packet := cpu / time.Duration(max(sent, 1))
+	fmt.Printf("music    %d calls: %v of CPU a packet, a bare paced sender %v (%v before, %v after): ratio %.2f\n",
+		o.streams, packet, base, before, after, float64(packet)/float64(base))
+	fmt.Printf("         %.1f KB of memory a call (resident; %.1f MB without calls)\n",
+		float64(used-empty)/float64(o.streams)/1024, float64(empty)/1024/1024)
+	return nil
+}
+
+// parks: what a park and its end cost beside n parked callers, whose music is
+// taken off by measuring the same time without parks.
+func parks(o options, n int) error {
+	sinks, err := openSinks(200)
+	if err != nil {
+		return err
+	}
+	defer sinks.close()
+	p, err := start(o.parkd)
+	if err != nil {
+		return err
+	}
+	defer p.stop()
+	g, err := newGenerator(p.sip, sinks)
+	if err != nil {
+		return err
+	}
+	defer g.close()
+	if err := g.fill("701", n, o.rate); err != nil {
+		return err
+	}
+	idle := p.cpu()
+	time.Sleep(o.window)
+	idle = p.cpu() - idle
+	busy, begin := p.cpu(), time.Now()
+	done, late, err := g.churn("702", o.rate, o.window)
+	if err != nil {
+		return err
+	}
+	took := time.Since(begin)
+	busy = p.cpu() - busy - time.Duration(float64(idle)*took.Seconds()/o.window.Seconds())
+	fmt.Printf("parks    %d beside %d parked: %.0f a second, %v of CPU each (INVITE, 200, ACK, BYE, music's start and stop), answered in %v at the median, %v at 99 %%\n",
+		done, n, float64(done)/took.Seconds(), (busy / time.Duration(max(done, 1))).Round(time.Microsecond), late.median(), late.at(0.99))
+	return nil
+}
+
+// lamp: from the answer of a park to its NOTIFY.
+func lamp(o options) error {
+	p, err := start(o.parkd)
+	if err != nil {
+		return err
+	}
+	defer p.stop()
+	sinks, err := openSinks(1)
+	if err != nil {
+		return err
+	}
+	defer sinks.close()
+	g, err := newGenerator(p.sip, sinks)
+	if err != nil {
+		return err
+	}
+	defer g.close()
+	late, err := g.lamps(10)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("lamp     %d parks: NOTIFY %v after the ACK at the median, %v at the worst\n", len(late), late.median(), late.at(1))
+	return nil
+}

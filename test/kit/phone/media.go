@@ -1,0 +1,251 @@
+package phone
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"parkd/test/kit/fakenet"
+)
+
+// Media is a call's RTP socket.
+type Media struct {
+	conn *fakenet.Conn
+	wg   *sync.WaitGroup
+
+	mu     sync.Mutex // leaf; guards all below
+	remote netip.AddrPort
+	pt     uint8 // to send with
+	event  uint8
+	got    []RTP
+	talk   chan struct{} // closed to fall silent; nil = silent
+	seq    uint16
+	ts     uint32
+	closed bool
+}
+
+// RTP is a packet as it came.
+type RTP struct {
+	At        time.Time
+	PT        uint8
+	Marker    bool
+	Seq       uint16
+	Timestamp uint32
+	SSRC      uint32
+	Len       int  // of the payload
+	First     byte // of the payload
+	Second    byte
+}
+
+const frame = 20 * time.Millisecond
+
+func newMedia(p *Phone, port uint16) *Media {
+	conn, err := p.net.Listen(netip.AddrPortFrom(p.conn.AddrPort().Addr(), port))
+	if err != nil {
+		panic(err) // a phone has no two calls with one port
+	}
+	m := &Media{conn: conn, wg: &p.wg}
+	p.wg.Go(m.read)
+	return m
+}
+
+func (m *Media) read() {
+	b := make([]byte, 2048)
+	for {
+		n, _, err := m.conn.ReadFromUDPAddrPort(b)
+		if err != nil {
+			return
+		}
+		if n < 14 || b[0] != 0x80 {
+			continue
+		}
+		r := RTP{
+			At: time.Now(), PT: b[1] & 0x7f, Marker: b[1]&0x80 != 0, Seq: binary.BigEndian.Uint16(b[2:]),
+			Timestamp: binary.BigEndian.Uint32(b[4:]), SSRC: binary.BigEndian.Uint32(b[8:]), Len: n - 12, First: b[12], Second: b[13],
+		}
+		m.mu.Lock()
+		m.got = append(m.got, r)
+		m.mu.Unlock()
+	}
+}
+
+// aim takes where to send to from the other end's SDP, if there is one.
+func (m *Media) aim(sdp string) {
+	if sdp == "" {
+		return
+	}
+	host, port := "", 0
+	var formats []uint8
+	event := uint8(0)
+	for line := range strings.Lines(sdp) {
+		line = strings.TrimSpace(line)
+		if after, ok := strings.CutPrefix(line, "c=IN IP4 "); ok {
+			host = after
+		}
+		if words := strings.Fields(line); strings.HasPrefix(line, "m=audio") && len(words) > 3 {
+			fmt.Sscan(words[1], &port)
+			for _, w := range words[3:] {
+				n := uint8(0)
+				fmt.Sscan(w, &n)
+				formats = append(formats, n)
+			}
+		}
+		if n, ok := strings.CutPrefix(line, "a=rtpmap:"); ok && strings.Contains(n, "telephone-event") {
+			fmt.Sscan(n, &event)
+		}
+	}
+	addr, err := netip.ParseAddr(host)
+	if err != nil || len(formats) == 0 {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.remote, m.pt, m.event = netip.AddrPortFrom(addr, uint16(port)), formats[0], event
+}
+
+// Remote is where the other end receives.
+func (m *Media) Remote() netip.AddrPort {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.remote
+}
+
+// Got lists what has come since a time; the zero time is for ever.
+func (m *Media) Got(since time.Time) []RTP {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i, r := range m.got {
+		if !r.At.Before(since) {
+			return append([]RTP(nil), m.got[i:]...)
+		}
+	}
+	return nil
+}
+
+// Hear waits and returns what comes meanwhile.
+func (m *Media) Hear(d time.Duration) []RTP {
+	start := time.Now()
+	time.Sleep(d)
+	return m.Got(start)
+}
+
+// Talk sends a packet every 20 ms whose payload is that byte, until Quiet.
+func (m *Media) Talk(b byte) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.talk != nil || m.closed {
+		return
+	}
+	quiet := make(chan struct{})
+	m.talk = quiet
+	m.wg.Go(func() {
+		ticker := time.NewTicker(frame)
+		defer ticker.Stop()
+		payload := strings.Repeat(string([]byte{b}), 160)
+		for {
+			select {
+			case <-ticker.C:
+				m.send(m.next(false), false, payload)
+			case <-quiet:
+				return
+			}
+		}
+	})
+}
+
+// Quiet ends Talk.
+func (m *Media) Quiet() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.talk != nil {
+		close(m.talk)
+		m.talk = nil
+	}
+}
+
+// next moves the stream on by a frame.
+func (m *Media) next(event bool) uint8 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.ts += 160
+	if event {
+		return m.event
+	}
+	return m.pt
+}
+
+func (m *Media) send(pt uint8, marker bool, payload string) {
+	m.mu.Lock()
+	m.seq++
+	b := []byte{0x80, pt, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7}
+	if marker {
+		b[1] |= 0x80
+	}
+	binary.BigEndian.PutUint16(b[2:], m.seq)
+	binary.BigEndian.PutUint32(b[4:], m.ts)
+	to := m.remote
+	m.mu.Unlock()
+	_, _ = m.conn.WriteToUDPAddrPort(append(b, payload...), to) // a closed socket sends nothing
+}
+
+// Press presses a key for 100 ms by RFC 4733: packets of the event every 20 ms,
+// the last of them three times with the end bit.
+func (m *Media) Press(digit byte) {
+	code := byte(strings.IndexByte("0123456789*#ABCD", digit))
+	pt := m.next(true)
+	for i := range 8 {
+		duration, end := uint16(160*(i+1)), byte(0)
+		if i >= 5 {
+			duration, end = 160*6, 0x80
+		}
+		m.send(pt, i == 0, string([]byte{code, end | 10, byte(duration >> 8), byte(duration)}))
+		time.Sleep(frame)
+	}
+}
+
+// Close closes the socket.
+func (m *Media) Close() {
+	m.Quiet()
+	m.mu.Lock()
+	m.closed = true
+	m.mu.Unlock()
+	m.conn.Close()
+}
+
+// SDP is what the phone says about its audio. The zero SDP offers PCMU, PCMA
+// and telephone-event, sendrecv.
+type SDP struct {
+	Formats   string // payload types: "0 8 101"
+	Direction string // sendonly, ...
+	Address   string // instead of the phone's, as 0.0.0.0
+
+	version int
+}
+
+var rtpmaps = map[string]string{
+	"0": "PCMU/8000", "8": "PCMA/8000", "9": "G722/8000", "18": "G729/8000", "101": "telephone-event/8000",
+}
+
+func (s *SDP) text(addr netip.AddrPort) string {
+	formats, way, host := s.Formats, s.Direction, s.Address
+	if formats == "" {
+		formats = "0 8 101"
+	}
+	if way == "" {
+		way = "sendrecv"
+	}
+	if host == "" {
+		host = addr.Addr().String()
+	}
+	lines := []string{
+		"v=0", fmt.Sprintf("o=- 1 %d IN IP4 %s", s.version, addr.Addr()), "s=-", "c=IN IP4 " + host, "t=0 0",
+		fmt.Sprintf("m=audio %d RTP/AVP %s", addr.Port(), formats),
+	}
+	for _, f := range strings.Fields(formats) {
+		lines = append(lines, "a=rtpmap:"+f+" "+rtpmaps[f])
+	}
+	return strings.Join(append(lines, "a=ptime:20", "a="+way), "\r\n") + "\r\n"
+}

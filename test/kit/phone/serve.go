@@ -1,0 +1,236 @@
+package phone
+
+import (
+	"time"
+
+	"parkd/test/kit/wire"
+)
+
+// served is a request that came in and how it was answered (RFC 3261 17.2).
+type served struct {
+	request *wire.Message
+	tag     string
+	last    string // the last response
+	stop    chan struct{}
+	stopped bool // no response is to be sent again
+	final   int
+}
+
+// request takes a request. The lock is held.
+func (p *Phone) request(m *wire.Message) {
+	if m.Method() == "ACK" {
+		p.acked(m)
+		return
+	}
+	key := m.Branch() + m.Method()
+	if s := p.served[key]; s != nil {
+		if s.last != "" {
+			p.send(s.last)
+		}
+		return
+	}
+	s := &served{request: m, tag: p.token("tag"), stop: make(chan struct{})}
+	p.served[key] = s
+	p.got = append(p.got, Request{time.Now(), m})
+	switch {
+	case m.Method() == "CANCEL":
+		p.cancel(s)
+	case m.ToTag() == "" && m.Method() == "INVITE":
+		p.ring(s)
+	case m.ToTag() == "":
+		p.answer(s, 200)
+	default:
+		p.inDialog(s)
+	}
+}
+
+// answer responds once; a final response to INVITE is sent until the ACK.
+func (p *Phone) answer(s *served, code int, extra ...string) { p.answerWith(s, code, extra, "") }
+
+func (p *Phone) answerWith(s *served, code int, extra []string, body string) {
+	if s.final != 0 {
+		return
+	}
+	s.last = reply(s.request, code, s.tag, extra, body)
+	p.send(s.last)
+	if code < 200 {
+		return
+	}
+	s.final = code
+	if s.request.Method() == "INVITE" {
+		raw := s.last
+		p.wg.Go(func() { p.repeat(s, raw) })
+	}
+}
+
+// repeat is timers G and H, and RFC 3261 13.3.1.4 for a 2xx.
+func (p *Phone) repeat(s *served, raw string) {
+	wait, end := t1, time.NewTimer(timeout)
+	again := time.NewTimer(wait)
+	defer end.Stop()
+	defer again.Stop()
+	for {
+		select {
+		case <-again.C:
+			p.send(raw)
+			wait = min(2*wait, t2)
+			again.Reset(wait)
+		case <-end.C:
+			return
+		case <-s.stop:
+			return
+		case <-p.done:
+			return
+		}
+	}
+}
+
+// acked ends the repetition of a final response to INVITE.
+func (p *Phone) acked(m *wire.Message) {
+	n, _ := m.CSeq()
+	for _, s := range p.served {
+		if seq, method := s.request.CSeq(); method != "INVITE" || s.request.CallID() != m.CallID() || seq != n {
+			continue
+		}
+		if !s.stopped {
+			s.stopped = true
+			close(s.stop)
+		}
+		for _, c := range p.calls {
+			if c.dialog.has(m) {
+				c.acked++
+			}
+		}
+	}
+}
+
+// cancel answers a CANCEL and the INVITE that it takes back (RFC 3261 9.2).
+func (p *Phone) cancel(s *served) {
+	for _, c := range p.calls {
+		in := c.invite
+		if in == nil || in.request.Branch() != s.request.Branch() {
+			continue
+		}
+		p.answer(s, 200)
+		if in.final == 0 {
+			c.cancelled = time.Now()
+			p.answer(in, 487)
+			c.end()
+		}
+		return
+	}
+	p.answer(s, 481)
+}
+
+// ring takes an INVITE that starts a call; the test decides about it.
+func (p *Phone) ring(s *served) {
+	m := s.request
+	d := &dialog{
+		callID: m.CallID(), localTag: s.tag, remoteTag: m.FromTag(), contact: p.Contact(),
+		local: m.Get("To"), remote: "<" + wire.Address(m.Get("From")) + ">", target: wire.Address(m.Get("Contact")),
+	}
+	c := p.newCall(d)
+	c.invite = s
+	c.Media.aim(m.Body)
+	p.incoming = append(p.incoming, c)
+}
+
+// inDialog answers a request within a dialog as Auto says.
+func (p *Phone) inDialog(s *served) {
+	m := s.request
+	code, set := p.auto[m.Method()]
+	if !set {
+		code = 200
+	}
+	if m.Method() == "NOTIFY" {
+		p.notified(s, code)
+		return
+	}
+	var call *Call
+	for _, c := range p.calls {
+		if c.dialog.has(m) {
+			call = c
+		}
+	}
+	if call == nil {
+		p.answer(s, 481)
+		return
+	}
+	if m.Method() == "BYE" && code != 0 {
+		call.end()
+	}
+	switch {
+	case code == 0:
+	case m.Method() == "INVITE" && code == 200:
+		call.dialog.learn(m)
+		call.Media.aim(m.Body)
+		p.answerWith(s, 200, call.headers(), call.describe())
+	default:
+		extra := []string{"Contact: " + call.dialog.contact}
+		if se := m.Get("Session-Expires"); se != "" { // of an UPDATE
+			extra = append(extra, "Session-Expires: "+se)
+		}
+		p.answer(s, code, extra...)
+	}
+}
+
+// headers are those of a 2xx to INVITE.
+func (c *Call) headers() []string {
+	return []string{"Contact: " + c.dialog.contact, "Allow: " + methods, "Content-Type: application/sdp"}
+}
+
+// Ringing waits for a call to this phone.
+func (p *Phone) Ringing(within time.Duration) *Call {
+	p.t.Helper()
+	var c *Call
+	if !p.await(within, func() bool {
+		if len(p.incoming) > 0 {
+			c, p.incoming = p.incoming[0], p.incoming[1:]
+		}
+		return c != nil
+	}) {
+		p.t.Fatalf("%s: nobody calls", p.Name)
+	}
+	return c
+}
+
+// Request is the INVITE that started the call at the other end.
+func (c *Call) Request() *wire.Message { return c.invite.request }
+
+// Reply responds to the INVITE: 180, 486, ...
+func (c *Call) Reply(code int, headers ...string) {
+	c.p.mu.Lock()
+	defer c.p.mu.Unlock()
+	if code < 300 {
+		headers = append(headers, "Contact: "+c.dialog.contact)
+	} else {
+		c.end()
+	}
+	c.p.answer(c.invite, code, headers...)
+}
+
+// Pickup answers the call and waits for the ACK.
+func (c *Call) Pickup() {
+	c.p.t.Helper()
+	c.PickupLate()
+	if !c.p.await(Patience, func() bool { return c.acked > 0 }) {
+		c.p.t.Fatalf("%s: no ACK", c.p.Name)
+	}
+}
+
+// PickupLate answers the call, even one that is cancelled: as when the 200
+// crosses the CANCEL.
+func (c *Call) PickupLate() {
+	c.p.mu.Lock()
+	defer c.p.mu.Unlock()
+	c.p.answerWith(c.invite, 200, c.headers(), c.describe())
+}
+
+// ExpectCancel waits for the other end to take its INVITE back.
+func (c *Call) ExpectCancel(within time.Duration) time.Time {
+	c.p.t.Helper()
+	if !c.p.await(within, func() bool { return !c.cancelled.IsZero() }) {
+		c.p.t.Fatalf("%s: no CANCEL within %v", c.p.Name, within)
+	}
+	return c.cancelled
+}

@@ -1,0 +1,204 @@
+package phone
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/beevik/etree"
+
+	"parkd/test/kit/wire"
+)
+
+// Sub is a subscription of the phone's.
+type Sub struct {
+	p      *Phone
+	dialog dialog
+	Tx     *Tx // the latest SUBSCRIBE
+
+	lamps []Lamp // guarded by the phone's lock
+}
+
+// Lamp is a dialog-info document as it came (RFC 4235).
+type Lamp struct {
+	At      time.Time
+	CSeq    uint32
+	State   string // of the subscription: active, terminated
+	Reason  string // of its end
+	Expires int    // seconds, -1 = not said
+
+	Version                     int
+	Entity                      string
+	Dialogs                     int // how many <dialog>s
+	Dialog                      string
+	ID                          string
+	CallID, LocalTag, RemoteTag string
+	Direction                   string
+	LocalTarget, RemoteTarget   string
+	LocalName, RemoteName       string
+	LocalURI, RemoteURI         string
+}
+
+// Watch subscribes to the dialog event of somebody and returns at once.
+func (p *Phone) Watch(to string, expires int, headers ...string) *Sub {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := &Sub{p: p, dialog: *p.dialogTo(to, headers)}
+	p.subs = append(p.subs, s)
+	s.Tx = p.start(&s.dialog, "SUBSCRIBE", subscribe(expires, headers), "")
+	return s
+}
+
+func subscribe(expires int, headers []string) []string {
+	extra := append([]string{fmt.Sprintf("Expires: %d", expires)}, drop(headers, "From", "To")...)
+	if _, ok := header(headers, "Event"); !ok {
+		extra = append(extra, "Event: dialog")
+	}
+	if _, ok := header(headers, "Accept"); !ok {
+		extra = append(extra, "Accept: application/dialog-info+xml")
+	}
+	return extra
+}
+
+// Subscribe subscribes for an hour, which must be taken.
+func (p *Phone) Subscribe(to string) *Sub {
+	p.t.Helper()
+	s := p.Watch(to, 3600)
+	s.Expect(200)
+	return s
+}
+
+// Expect waits for the final response to the latest SUBSCRIBE.
+func (s *Sub) Expect(code int) *Response {
+	s.p.t.Helper()
+	r := s.Tx.Expect(code)
+	s.p.mu.Lock()
+	defer s.p.mu.Unlock()
+	if code < 300 {
+		s.dialog.learn(r.Message)
+	}
+	return r
+}
+
+// Refresh subscribes again within the dialog; 0 ends it.
+func (s *Sub) Refresh(expires int) *Tx {
+	s.p.mu.Lock()
+	defer s.p.mu.Unlock()
+	s.Tx = s.p.start(&s.dialog, "SUBSCRIBE", subscribe(expires, nil), "")
+	return s.Tx
+}
+
+// notified takes a NOTIFY. The lock is held.
+func (p *Phone) notified(s *served, code int) {
+	for _, sub := range p.subs {
+		if !sub.dialog.has(s.request) {
+			continue
+		}
+		lamp, err := read(s.request)
+		if err != nil {
+			p.t.Errorf("%s got a bad document: %v in\n%s", p.Name, err, s.request.Body)
+			return
+		}
+		sub.lamps = append(sub.lamps, lamp)
+		if code != 0 {
+			p.answer(s, code)
+		}
+		return
+	}
+	p.answer(s, 481)
+}
+
+// read reads the document of a NOTIFY; one without any is a fault: phones need it.
+func read(m *wire.Message) (Lamp, error) {
+	state := m.Get("Subscription-State")
+	n, _ := m.CSeq()
+	l := Lamp{At: time.Now(), CSeq: n, State: wire.Address(state), Reason: wire.Param(state, "reason"), Expires: -1}
+	if e := wire.Param(state, "expires"); e != "" {
+		l.Expires, _ = strconv.Atoi(e)
+	}
+	doc := etree.NewDocument()
+	if err := doc.ReadFromString(m.Body); err != nil {
+		return l, err
+	}
+	info := doc.SelectElement("dialog-info")
+	if info == nil {
+		return l, fmt.Errorf("no dialog-info")
+	}
+	l.Version, _ = strconv.Atoi(info.SelectAttrValue("version", "-1"))
+	l.Entity = info.SelectAttrValue("entity", "")
+	list := info.SelectElements("dialog")
+	if l.Dialogs = len(list); l.Dialogs == 0 {
+		return l, fmt.Errorf("no dialog")
+	}
+	d := list[0]
+	l.ID, l.CallID = d.SelectAttrValue("id", ""), d.SelectAttrValue("call-id", "")
+	l.LocalTag, l.RemoteTag = d.SelectAttrValue("local-tag", ""), d.SelectAttrValue("remote-tag", "")
+	l.Direction = d.SelectAttrValue("direction", "")
+	if e := d.SelectElement("state"); e != nil {
+		l.Dialog = e.Text()
+	}
+	l.LocalURI, l.LocalName, l.LocalTarget = party(d.SelectElement("local"))
+	l.RemoteURI, l.RemoteName, l.RemoteTarget = party(d.SelectElement("remote"))
+	return l, nil
+}
+
+func party(e *etree.Element) (uri, name, target string) {
+	if e == nil {
+		return "", "", ""
+	}
+	if id := e.SelectElement("identity"); id != nil {
+		uri, name = id.Text(), id.SelectAttrValue("display", "")
+	}
+	if t := e.SelectElement("target"); t != nil {
+		target = t.SelectAttrValue("uri", "")
+	}
+	return uri, name, target
+}
+
+// Lamps lists the documents that came, retransmissions left out.
+func (s *Sub) Lamps() []Lamp {
+	s.p.mu.Lock()
+	defer s.p.mu.Unlock()
+	return append([]Lamp(nil), s.lamps...)
+}
+
+// Await waits until the newest document shows a dialog in that state.
+func (s *Sub) Await(within time.Duration, state string) Lamp {
+	s.p.t.Helper()
+	var last Lamp
+	if !s.p.await(within, func() bool {
+		if len(s.lamps) == 0 {
+			return false
+		}
+		last = s.lamps[len(s.lamps)-1]
+		return last.Dialog == state
+	}) {
+		s.p.t.Fatalf("%s: lamp shows %q, want %q within %v", s.p.Name, last.Dialog, state, within)
+	}
+	return last
+}
+
+// AwaitEnd waits for the NOTIFY that ends the subscription.
+func (s *Sub) AwaitEnd(within time.Duration) Lamp {
+	s.p.t.Helper()
+	var last Lamp
+	if !s.p.await(within, func() bool {
+		if len(s.lamps) > 0 {
+			last = s.lamps[len(s.lamps)-1]
+		}
+		return last.State == "terminated"
+	}) {
+		s.p.t.Fatalf("%s: subscription goes on after %v", s.p.Name, within)
+	}
+	return last
+}
+
+// Replaces is the header of a press on the lamp, with the tags in the order of
+// the document or the other way round: phones do either.
+func (l *Lamp) Replaces(reversed bool) string {
+	to, from := l.LocalTag, l.RemoteTag
+	if reversed {
+		to, from = from, to
+	}
+	return fmt.Sprintf("%s;to-tag=%s;from-tag=%s", l.CallID, to, from)
+}

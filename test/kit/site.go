@@ -1,0 +1,233 @@
+// Package kit builds whole-server scenarios in fake time: a parkd, a network
+// and phones inside a testing/synctest bubble, in which minutes pass in
+// milliseconds and only order and time matter. It promises that a scenario
+// which ends well has left nothing behind in the server: no leg, no port, no
+// goroutine.
+package kit
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"parkd/internal/config"
+	"parkd/internal/rtpmusic"
+	"parkd/internal/server"
+	"parkd/internal/sipua"
+	"parkd/internal/store"
+	"parkd/test/kit/fakenet"
+	"parkd/test/kit/ladder"
+	"parkd/test/kit/phone"
+)
+
+// Server is where parkd listens.
+var Server = netip.MustParseAddrPort("10.0.0.1:5060")
+
+// linger is how long transactions live on after a call: 64*T1 and some.
+const linger = 40 * time.Second
+
+// Site is a parkd with its phones.
+type Site struct {
+	T      *testing.T
+	Net    *fakenet.Net
+	Ladder *ladder.Recorder
+	Log    *Log
+	Config config.Config
+	Store  store.Store // of the next Start; nil = a new one in memory
+
+	phones []*phone.Phone
+	stop   context.CancelFunc
+	ended  chan error
+}
+
+// Configure changes the configuration of a site: 701-710, one call each, with
+// the built-in defaults and a journal in memory.
+type Configure func(*config.Config)
+
+// Run runs a scenario in a bubble of its own.
+func Run(t *testing.T, configure Configure, scenario func(*Site)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		s := NewSite(t, configure)
+		defer s.Close()
+		s.Start()
+		scenario(s)
+		s.Idle()
+		s.Stop()
+	})
+}
+
+// NewSite makes a site whose server does not run. Inside a bubble only.
+func NewSite(t *testing.T, configure Configure) *Site {
+	t.Helper()
+	s := &Site{T: t, Net: fakenet.New(), Ladder: ladder.New(), Log: &Log{}, Config: config.Default()}
+	s.Config.Store.Kind = "memory"
+	if configure != nil {
+		configure(&s.Config)
+	}
+	s.Net.Watch(s.Ladder.Watch)
+	return s
+}
+
+// Start starts the server and waits until it serves.
+func (s *Site) Start() {
+	s.T.Helper()
+	conn, err := s.Net.Listen(Server)
+	if err != nil {
+		s.T.Fatal(err)
+	}
+	ready := make(chan struct{})
+	srv, err := server.New(server.Options{
+		Config:    s.Config,
+		Log:       s.Log.Logger(),
+		Listeners: []sipua.Listener{{Network: "udp", Packet: conn}},
+		Listen:    func(addr netip.AddrPort) (rtpmusic.Conn, error) { return s.Net.Listen(addr) },
+		NoAdmin:   true,
+		Store:     s.Store,
+		Ready:     func() { close(ready) },
+	})
+	if err != nil {
+		s.T.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	s.stop, s.ended = stop, make(chan error, 1)
+	go func() { s.ended <- srv.Run(ctx) }()
+	select {
+	case <-ready:
+	case err := <-s.ended:
+		s.T.Fatalf("server ended at its start: %v", err)
+	case <-time.After(phone.Patience):
+		s.T.Fatal("server does not get ready")
+	}
+}
+
+// Drain asks the server to stop and returns at once; Stopped waits for it.
+func (s *Site) Drain() { s.stop() }
+
+// Stopped waits until the server has stopped, and checks that it holds nothing
+// any more.
+func (s *Site) Stopped() {
+	s.T.Helper()
+	select {
+	case err := <-s.ended:
+		if err != nil {
+			s.T.Errorf("server: %v", err)
+		}
+	case <-time.After(time.Minute):
+		s.T.Fatal("server does not stop")
+	}
+	s.stop = nil
+	if left := s.Net.Bound(Server.Addr()); len(left) > 0 {
+		s.T.Errorf("server has stopped and still has bound %v", left)
+	}
+}
+
+// Stop stops the server.
+func (s *Site) Stop() {
+	s.T.Helper()
+	s.Drain()
+	s.Stopped()
+}
+
+// Kill ends the server as a power cut would: nothing that it says on its way
+// out gets through.
+func (s *Site) Kill() {
+	s.T.Helper()
+	s.Net.Cut(Server.Addr(), true)
+	s.Stop()
+	s.Net.Cut(Server.Addr(), false)
+}
+
+// Idle lets all transactions end and checks that the server holds no leg: that
+// no media port is open and that it says so itself.
+func (s *Site) Idle() {
+	s.T.Helper()
+	time.Sleep(linger)
+	synctest.Wait()
+	if ports := s.MediaPorts(); len(ports) > 0 {
+		s.T.Errorf("media ports still open: %v", ports)
+	}
+	s.Drain()
+	synctest.Wait()
+	if legs, ok := s.Log.Number("stopping", "legs"); !ok || legs != 0 {
+		s.T.Errorf("%v legs left", legs)
+	}
+}
+
+// MediaPorts lists the server's open media ports: one for each leg.
+func (s *Site) MediaPorts() []netip.AddrPort {
+	var list []netip.AddrPort
+	for _, a := range s.Net.Bound(Server.Addr()) {
+		if a != Server {
+			list = append(list, a)
+		}
+	}
+	return list
+}
+
+// Phone adds a phone to the site; the first is at 10.0.1.1.
+func (s *Site) Phone(name string) *phone.Phone {
+	s.T.Helper()
+	host := netip.AddrFrom4([4]byte{10, 0, 1, byte(len(s.phones) + 1)})
+	return s.PhoneAt(name, netip.AddrPortFrom(host, 5060))
+}
+
+// PhoneAt adds a phone at an address.
+func (s *Site) PhoneAt(name string, addr netip.AddrPort) *phone.Phone {
+	s.T.Helper()
+	p := phone.New(s.T, s.Net, name, addr, Server)
+	s.Ladder.Column(addr.Addr(), name)
+	if len(s.phones) == 0 {
+		s.Ladder.Column(Server.Addr(), "parkd")
+	}
+	s.phones = append(s.phones, p)
+	return p
+}
+
+// Wait lets time pass.
+func (s *Site) Wait(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+// Golden compares the ladder so far with testdata/name.txt.
+func (s *Site) Golden(name string) {
+	s.T.Helper()
+	synctest.Wait()
+	ladder.Golden(s.T, name, s.Ladder.String())
+}
+
+// Close takes the phones off the network, ends a server that still runs, and
+// shows what happened if the test has failed.
+func (s *Site) Close() {
+	if s.stop != nil {
+		s.stop()
+		<-s.ended
+		s.stop = nil
+	}
+	for _, p := range s.phones {
+		p.Close()
+	}
+	for _, fault := range s.Log.Faults() {
+		s.T.Errorf("logged: %s", fault)
+	}
+	if s.T.Failed() {
+		s.T.Logf("the exchange:\n%s\nthe log:\n%s", s.Ladder, s.Log)
+	}
+}
+
+// Orbit changes the settings of an orbit.
+func Orbit(ext string, change func(*config.Orbit)) Configure {
+	return func(c *config.Config) {
+		for i := range c.Orbits {
+			if c.Orbits[i].Extension == ext {
+				change(&c.Orbits[i])
+				return
+			}
+		}
+		panic(fmt.Sprintf("no orbit %s", ext))
+	}
+}

@@ -1,0 +1,198 @@
+//go:build unix
+
+package peers
+
+import (
+	"strings"
+	"testing"
+)
+
+// A dialect is how one maker's phones subscribe to a lamp and press its key
+// (the table in reference of the project's documentation: docs/phones).
+type dialect struct {
+	name, agent string
+	expires     int
+	contact     string   // of [local_ip]:[local_port]; USER is replaced
+	userPhone   bool     // ;user=phone in the Request-URI
+	accept      string   // "" = none, which means dialog-info
+	extra       []string // further headers of its SUBSCRIBE
+	via         string   // parameters
+	tcp         bool
+	code        string // presses by dialling code + orbit
+	press       string // or "replaces", "replaces swapped", "plain"
+	remote      bool   // goes to the remote target of the document, else to the orbit
+	early       bool   // ;early-only
+}
+
+const dialogInfo = "application/dialog-info+xml"
+
+var dialects = []dialect{
+	{
+		name: "Yealink", agent: "Yealink SIP-T46U 108.86.0.20", expires: 1800, accept: dialogInfo,
+		contact: "<sip:USER@[local_ip]:[local_port]>", via: ";rport", press: "replaces",
+		extra: []string{"Allow-Events: talk,hold,conference,refer,check-sync"},
+	},
+	{
+		name: "Yealink by pickup code", agent: "Yealink SIP-T21P_E2 52.84.0.15", expires: 1800, accept: dialogInfo,
+		contact: "<sip:USER@[local_ip]:[local_port]>", via: ";rport", code: "*4",
+	},
+	{
+		name: "Yealink by plain dialling", agent: "Yealink SIP-T46U 108.86.0.20", expires: 1800, accept: dialogInfo,
+		contact: "<sip:USER@[local_ip]:[local_port]>", via: ";rport", press: "plain",
+	},
+	{
+		name: "Poly", agent: "PolycomVVX-VVX_411-UA/6.4.3.5309", expires: 3600, accept: dialogInfo, tcp: true,
+		contact: "<sip:USER@[local_ip]:[local_port];transport=tcp>;methods=\"INVITE,ACK,BYE,CANCEL,OPTIONS,INFO,MESSAGE,SUBSCRIBE,NOTIFY,PRACK,UPDATE,REFER\"",
+		press:   "replaces", extra: []string{"Accept-Language: en"},
+	},
+	{
+		name: "Snom", agent: "snomD785/10.1.159.12", expires: 3600, accept: dialogInfo,
+		contact: "<sip:USER@[local_ip]:[local_port];line=k2h8xy4p>;reg-id=1", via: ";rport",
+		press: "replaces", remote: true, early: true,
+		extra: []string{"Supported: gruu"},
+	},
+	{
+		name: "Grandstream", agent: "Grandstream GXP2170 1.0.11.64", expires: 3600, userPhone: true,
+		accept: "application/rlmi+xml, multipart/related, application/dialog-info+xml", tcp: true,
+		contact: "<sip:USER@[local_ip]:[local_port];transport=tcp>;reg-id=1;+sip.instance=\"<urn:uuid:00000000-0000-1000-8000-000B82A1B2C3>\"",
+		code:    "**", extra: []string{"Supported: path, replaces, norefersub, eventlist"},
+	},
+	{
+		name: "Cisco SPA", agent: "Cisco/SPA504G-7.6.2SR7", expires: 1800, accept: dialogInfo,
+		contact: "\"USER\" <sip:USER@[local_ip]:[local_port]>", code: "**",
+	},
+	{
+		name: "Cisco SPA by Replaces", agent: "Cisco/SPA504G-7.6.2SR7", expires: 1800, accept: dialogInfo,
+		contact: "\"USER\" <sip:USER@[local_ip]:[local_port]>", press: "replaces swapped",
+	},
+	{
+		name: "Fanvil", agent: "Fanvil X6U 2.4.10", expires: 3600, accept: dialogInfo,
+		contact: "<sip:USER@[local_ip]:[local_port]>", code: "**",
+	},
+	{
+		name: "Mitel", agent: "Mitel 6869i/6.3.0.1020", expires: 3600, accept: dialogInfo,
+		contact: "\"USER\" <sip:USER@[local_ip]:[local_port];transport=udp>;+sip.instance=\"<urn:uuid:00000000-0000-1000-8000-00085D123456>\"",
+		press:   "replaces", extra: []string{"Supported: gruu, path, timer"},
+	},
+	{
+		name: "Gigaset", agent: "N870 IP PRO/83.V2.39.0", expires: 600, accept: dialogInfo,
+		contact: "<sip:USER@[local_ip]:[local_port]>", code: "*4",
+	},
+	{
+		name: "generic", agent: "SIP Phone", expires: 3600,
+		contact: "<sip:USER@[local_ip]:[local_port]>", press: "replaces",
+	},
+}
+
+// phone is the data of testdata/phone.xml.
+type phone struct {
+	User, Domain, Agent, Resource, Entity, From, To, Contact, Via, EventParams string
+	Caller                                                                     string // as P-Asserted-Identity shows them
+	CallerXML                                                                  string // as the document shows them
+	Expires                                                                    int
+	Extra                                                                      []string
+	Proxied                                                                    bool
+	Press                                                                      press
+}
+
+type press struct {
+	URI, User string
+	Headers   []string
+	Refused   string // the code that is expected instead of 200
+}
+
+// phone makes the scenario's data for a dialect in a domain.
+func (d dialect) phone(domain string) phone {
+	const user = "201"
+	orbit := uri("701", domain)
+	p := phone{
+		User: user, Domain: domain, Agent: d.agent, Expires: d.expires, Via: d.via, Extra: d.extra,
+		Resource: orbit, Entity: orbit, To: orbit,
+		From:    `"Reception" <` + uri(user, domain) + ">",
+		Contact: strings.ReplaceAll(d.contact, "USER", user),
+		Caller:  uri("ann", domain), CallerXML: "Ann &amp; Co",
+		Press: press{URI: orbit, User: "701"},
+	}
+	if d.userPhone {
+		p.Resource += ";user=phone"
+		p.Entity = p.Resource
+	}
+	if d.accept != "" {
+		p.Extra = append([]string{"Accept: " + d.accept}, p.Extra...)
+	}
+	if d.code != "" {
+		p.Press = press{URI: uri(d.code+"701", domain), User: d.code + "701"}
+	}
+	early := ""
+	if d.early {
+		early = ";early-only"
+	}
+	switch d.press {
+	case "replaces":
+		p.Press.Headers = []string{"Replaces: [$callid];to-tag=[$localtag];from-tag=[$remotetag]" + early, "Require: replaces"}
+	case "replaces swapped":
+		p.Press.Headers = []string{"Replaces: [$callid];from-tag=[$localtag];to-tag=[$remotetag]" + early}
+	}
+	if d.remote {
+		p.Press.URI = "[$remotetarget]"
+	}
+	return p
+}
+
+// caller is the data of testdata/parked.xml.
+type caller struct {
+	URI, User, Display, Domain, ReferredBy, Formats string
+	Media                                           int
+}
+
+// ann comes to an orbit, transferred there by bob if by is his URI.
+func ann(orbit, domain, by string) caller {
+	c := caller{URI: uri(orbit, domain), User: "ann", Display: "Ann & Co", Domain: domain, Formats: "0 8 101", Media: 20000}
+	if by != "" {
+		c.ReferredBy = "<" + by + ">"
+	}
+	return c
+}
+
+// lampAndPress plays one dialect from lamp to hang-up. domain is the host
+// that phones are configured with: parkd's or the proxy's.
+func lampAndPress(s *scene, p *parkd, d dialect, domain string) {
+	s.Helper()
+	data := d.phone(domain)
+	data.Proxied = domain != p.host
+	key := s.sipp(sippOptions{name: "phone", scenario: "phone", host: hostPhone, to: domain + ":5060", tcp: d.tcp, data: data})
+	key.step("watching")
+	p.watched("701", 1)
+	if a, n := strings.Fields(key.value("answered-with"))[1], strings.Fields(key.value("notified-with"))[1]; a != n {
+		s.Errorf("the 200 to SUBSCRIBE has the To tag %s, the NOTIFY the From tag %s", a, n)
+	}
+	parked := s.sipp(sippOptions{name: "ann", scenario: "parked", host: hostPhone + 1, to: domain + ":5060", data: ann("701", domain, "")})
+	key.step("talking")
+	key.passes()
+	parked.passes()
+	p.empty()
+	p.watched("701", 0)
+}
+
+func TestLampKey(t *testing.T) {
+	for _, d := range dialects {
+		t.Run(d.name, func(t *testing.T) {
+			s := newScene(t, "sipp")
+			p := s.parkd(config{})
+			lampAndPress(s, p, d, p.host)
+		})
+	}
+}
+
+func TestLampKeyBehindKamailio(t *testing.T) {
+	for _, d := range dialects {
+		if d.name != "Yealink" && d.name != "Poly" && d.name != "Snom" {
+			continue
+		}
+		t.Run(d.name, func(t *testing.T) {
+			s := newScene(t, "sipp", "kamailio")
+			p := s.parkd(config{})
+			lampAndPress(s, p, d, s.kamailio())
+		})
+	}
+}

@@ -1,0 +1,99 @@
+//go:build unix
+
+package peers
+
+import (
+	"fmt"
+	"strings"
+)
+
+// A linphone is a running linphonec: it plays a WAV as its microphone, records
+// what it receives, and does attended transfers.
+type linphone struct {
+	*proc
+	aor       string
+	recording string
+}
+
+const linphoneConfig = `[sip]
+sip_port=5060
+sip_tcp_port=0
+sip_tls_port=0
+bind_address=%[1]s
+contact="%[2]s" <sip:%[2]s@%[1]s>
+use_ipv6=0
+guess_hostname=0
+register_only_when_network_is_up=0
+[net]
+firewall_policy=0
+mtu=1300
+[rtp]
+audio_rtp_port=%[3]d
+bind_address=%[1]s
+[sound]
+echocancellation=0
+playback_dev_id=
+capture_dev_id=
+[misc]
+store_friends=0
+ipv6_migration_done=1
+`
+
+const linphoneAccount = `[proxy_0]
+reg_proxy=<sip:%[2]s;transport=udp>
+reg_identity="%[1]s" <sip:%[1]s@%[2]s>
+reg_expires=120
+reg_sendregister=1
+publish=0
+`
+
+// linphone starts one; auto makes it answer by itself. It registers if there is
+// a registrar.
+func (s *scene) linphone(user string, host int, tone float64, auto bool, registrar string) *linphone {
+	s.Helper()
+	home := s.folder(user)
+	s.folder(user, ".local", "share", "linphone")
+	l := &linphone{aor: "sip:" + user + "@" + s.ip(host), recording: s.path(user, "recording.wav")}
+	text := fmt.Sprintf(linphoneConfig, s.ip(host), user, ports())
+	if registrar != "" {
+		text += fmt.Sprintf(linphoneAccount, user, registrar)
+	}
+	rc := s.write(text, user, "linphonerc")
+	wav := s.write(string(chord(8000, 90, tone).wav()), user, "tone.wav")
+	log := s.path(user, "linphone.log")
+	args := []string{"-c", rc, "-d", "6", "-l", log}
+	if auto {
+		args = append(args, "-a")
+	}
+	s.Cleanup(func() {
+		if s.Failed() {
+			s.Logf("%s, its log:\n%s", user, sipOnly(log))
+		}
+	})
+	l.proc = s.start(user, home, 0, "linphonec", args...)
+	l.expect(s, "linphonec>", 1)
+	for _, c := range []string{"soundcard use files", "play " + wav, "record " + l.recording} {
+		l.say(s, c)
+	}
+	l.expect(s, "Using wav files instead of soundcard", 1)
+	s.answersOptions("udp", s.ip(host)+":5060", user)
+	if registrar != "" {
+		s.eventually(func() bool { return strings.Contains(contents(log), "RegistrationOk") }, "%s registers", user)
+	}
+	return l
+}
+
+// heard is what it received. It is written to the file when the call ends.
+func (l *linphone) heard() sound { return newestWAV(l.recording) }
+
+// sipOnly is the end of linphone's log without what its media tells each second.
+func sipOnly(log string) string {
+	var kept []string
+	for line := range strings.Lines(contents(log)) {
+		switch {
+		case strings.Contains(line, "belle-sip-"), strings.Contains(line, "CallSession"), !strings.HasPrefix(line, "20"):
+			kept = append(kept, line)
+		}
+	}
+	return strings.Join(kept[max(0, len(kept)-150):], "")
+}

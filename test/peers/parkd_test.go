@@ -1,0 +1,134 @@
+//go:build unix
+
+package peers
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// A parkd is the running server under test.
+type parkd struct {
+	*proc
+	s    *scene
+	host string // its IP address
+	sip  string // host:port
+	api  string // URL
+}
+
+// config is what differs from a plain server: YAML, one key of the file each.
+// The folder music is media.music_dir.
+type config struct {
+	listen   string // more listeners: `, "tls://..."`
+	sip      string // more keys of sip: `, tls: {...}`
+	access   string
+	park     string
+	defaults string
+	orbits   string
+}
+
+const parkdConfig = `log: {level: trace, format: json}
+data_dir: %[1]s/data
+sip: {listen: ["udp://%[2]s:5060", "tcp://%[2]s:5060"%[3]s]%[4]s}
+media: {ports: 10000-14999, music_dir: %[1]s/music}
+admin: {listen: "%[2]s:8080"}
+store: {kind: memory}
+`
+
+// parkd starts the server and waits until it says and shows that it is ready.
+func (s *scene) parkd(c config) *parkd {
+	s.Helper()
+	binary, err := parkdBinary()
+	if err != nil {
+		s.Fatal(err)
+	}
+	ip, home := s.ip(hostParkd), s.folder("parkd")
+	var b strings.Builder
+	fmt.Fprintf(&b, parkdConfig, home, ip, c.listen, c.sip)
+	for key, value := range map[string]string{"access": c.access, "park": c.park, "defaults": c.defaults, "orbits": c.orbits} {
+		if value != "" {
+			fmt.Fprintf(&b, "%s: %s\n", key, value)
+		}
+	}
+	file := s.write(b.String(), "parkd", "parkd.yaml")
+	p := &parkd{s: s, host: ip, sip: ip + ":5060", api: "http://" + ip + ":8080"}
+	p.proc = s.start("parkd", home, 5*time.Second, binary, "serve", "-c", file)
+	p.expect(s, `"message":"ready"`, 1)
+	s.answersOptions("udp", p.sip, "parkd")
+	return p
+}
+
+// orbitState is GET /api/v1/orbits/701.
+type orbitState struct {
+	Extension string      `json:"extension"`
+	State     string      `json:"state"`
+	Calls     []callState `json:"calls"`
+	Watchers  int         `json:"watchers"`
+}
+
+type callState struct {
+	ID     string `json:"id"`
+	State  string `json:"state"`
+	Caller struct {
+		Name string `json:"name"`
+		URI  string `json:"uri"`
+	} `json:"caller"`
+	ParkedBy string `json:"parked_by"`
+	Since    string `json:"since"`
+	Codec    string `json:"codec"`
+}
+
+// get reads a resource of the API.
+func (p *parkd) get(path string) string {
+	p.s.Helper()
+	client := http.Client{Timeout: 5 * time.Second}
+	res, err := client.Get(p.api + path)
+	if err != nil {
+		p.s.Fatalf("GET %s: %v", path, err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
+	if err != nil || res.StatusCode != http.StatusOK {
+		p.s.Fatalf("GET %s: %s %v\n%s", path, res.Status, err, body)
+	}
+	return string(body)
+}
+
+func (p *parkd) orbit(extension string) orbitState {
+	p.s.Helper()
+	var o orbitState
+	if err := json.Unmarshal([]byte(p.get("/api/v1/orbits/"+extension)), &o); err != nil {
+		p.s.Fatalf("GET orbit %s: %v", extension, err)
+	}
+	return o
+}
+
+// holds waits until an orbit holds n calls and returns it.
+func (p *parkd) holds(extension string, n int) orbitState {
+	p.s.Helper()
+	var o orbitState
+	p.s.eventually(func() bool {
+		o = p.orbit(extension)
+		return len(o.Calls) == n
+	}, "orbit %s holds %d calls", extension, n)
+	return o
+}
+
+// watched waits until n phones watch an orbit.
+func (p *parkd) watched(extension string, n int) {
+	p.s.Helper()
+	p.s.eventually(func() bool { return p.orbit(extension).Watchers == n }, "orbit %s is watched by %d", extension, n)
+}
+
+// empty waits until parkd has no call at all left, parked or bridged.
+func (p *parkd) empty() {
+	p.s.Helper()
+	p.s.eventually(func() bool { return !strings.Contains(p.get("/api/v1/calls"), `"id"`) }, "parkd has no calls left")
+}
+
+// uri is a user at this server, or at the proxy in front of it.
+func uri(user, host string) string { return "sip:" + user + "@" + host }
