@@ -105,7 +105,7 @@ func render(v orbit.View, d Doc, p parties) []byte {
 	if v.Head == nil {
 		// Phones need a <dialog> in every document: a terminated one under an id
 		// that is the orbit's, never a call's.
-		dialog.CreateAttr("id", v.Orbit)
+		dialog.CreateAttr("id", stable(v))
 		dialog.CreateElement("state").SetText("terminated")
 	} else {
 		identify(dialog, v)
@@ -123,12 +123,21 @@ func render(v orbit.View, d Doc, p parties) []byte {
 	return body
 }
 
+// stable is the dialog id of an orbit without a call; an orbit that is gone has
+// lost its name, and its last document still needs one.
+func stable(v orbit.View) string {
+	if v.Orbit == "" {
+		return "none"
+	}
+	return v.Orbit
+}
+
 // identify writes the attributes of RFC 4235 4.1.2: the alias of this parking,
 // never the ids of a real dialog.
 func identify(dialog *etree.Element, v orbit.View) {
 	a := v.Head.Alias
 	if a.CallID == "" {
-		dialog.CreateAttr("id", v.Orbit)
+		dialog.CreateAttr("id", stable(v))
 	} else {
 		dialog.CreateAttr("id", a.CallID)
 		dialog.CreateAttr("call-id", a.CallID)

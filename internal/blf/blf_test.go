@@ -68,6 +68,7 @@ func goldens() []golden {
 		{"escaped", text, doc()},
 		{"entity", free, entity},
 		{"tcp-ipv6", parked, tcp},
+		{"gone", orbit.View{}, doc()},
 	}
 }
 

@@ -35,9 +35,7 @@ func (l *Leg) answer(e orbit.Answer) {
 	if e.Peer != "" {
 		identify(res, e.Party)
 	}
-	if err := l.session.negotiate(l, req, res); err != nil { // checked before: cannot happen
-		l.log.Warn().Err(err).Msg("no session timer")
-	}
+	l.session.negotiate(l, req, res)
 	body, err := l.describe(prefer)
 	if err != nil { // agreed on before: cannot happen
 		l.refuse(err)
@@ -116,9 +114,8 @@ func (l *Leg) respond(res *sip.Response) error {
 // unacknowledged: no ACK for 64*T1 after our 2xx. The dialog is confirmed but
 // the session is to be ended (RFC 3261 13.3.1.4).
 func (l *Leg) unacknowledged() {
-	l.log.Warn().Msg("no ack")
 	l.inbound.stop()
-	l.sendBye("no ack")
+	l.lost("no ack")
 }
 
 // ACK takes the ACK of a 2xx of ours, on the queue.
@@ -141,7 +138,7 @@ func (l *Leg) ACK(req *sipua.Request) {
 		if err := l.answered(req.Request); err != nil {
 			l.log.Warn().Err(err).Msg("answer in ack unusable")
 			if first {
-				l.sendBye("no common codec")
+				l.lost("no common codec")
 				return
 			}
 		}

@@ -22,10 +22,12 @@ func (m *Manager) Invite(req *sipua.Request) {
 		return
 	}
 	m.add(l)
-	req.OnCancel(func() { l.post(l.cancelled) })
 	if err := m.o.Decider.Do(in); err != nil {
 		l.post(func() { l.refuse(err) })
+		return
 	}
+	// Only now: the end of a leg must not reach the decider before its INVITE.
+	req.OnCancel(func() { l.post(l.cancelled) })
 }
 
 // prepare makes a leg for an INVITE and gathers the facts.
@@ -40,6 +42,9 @@ func (m *Manager) prepare(req *sipua.Request) (*Leg, orbit.Invite, error) {
 		if remote, err = sdp.Parse(offer); err != nil {
 			return nil, in, err
 		}
+	}
+	if _, err := sessionAsked(req); err != nil {
+		return nil, in, err
 	}
 	if in, err = m.facts(req); err != nil {
 		return nil, in, err

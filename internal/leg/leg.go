@@ -186,18 +186,26 @@ func (l *Leg) finish(code int) {
 	l.settle(ended)
 	l.port.Close()
 	l.m.forget(l)
+	l.report(code)
+}
+
+// report tells the decider that the leg has ended, once.
+func (l *Leg) report(code int) {
 	if !l.reported {
 		l.reported = true
 		l.m.tell(orbit.Hangup{Leg: l.id, Code: code})
 	}
 }
 
-// lost ends a leg whose peer is gone: it may still be there, so a BYE is sent.
+// lost ends a leg that is of no use any more. Its peer may still be there, so
+// a BYE is sent; the decider does not wait for the answer to that.
 func (l *Leg) lost(why string) {
 	if l.state == ending || l.state == ended {
 		return
 	}
 	l.log.Warn().Str("reason", why).Msg("leg lost")
+	l.part()
+	l.report(0)
 	l.sendBye(why)
 }
 

@@ -117,12 +117,13 @@ func (l *Leg) renegotiate(req *sipua.Request) (*sip.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	res := req.NewResponse(sip.StatusOK, "")
-	l.accept(res, l.user)
-	if err := l.session.negotiate(l, req, res); err != nil {
+	if _, err := sessionAsked(req); err != nil {
 		return nil, err
 	}
+	res := req.NewResponse(sip.StatusOK, "")
+	l.accept(res, l.user)
 	if body == nil {
+		l.session.negotiate(l, req, res)
 		return res, nil
 	}
 	remote, err := sdp.Parse(body)
@@ -137,6 +138,7 @@ func (l *Leg) renegotiate(req *sipua.Request) (*sip.Response, error) {
 	}
 	l.remote, l.last = remote, answer
 	l.agree(agreed)
+	l.session.negotiate(l, req, res)
 	setSDP(res, answer)
 	return res, nil
 }

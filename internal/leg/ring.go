@@ -194,7 +194,7 @@ func (l *Leg) connected(res *sip.Response) {
 	}
 	if err := l.answered(res); err != nil {
 		l.log.Warn().Err(err).Msg("answer unusable")
-		l.sendBye("no common codec")
+		l.lost("no common codec")
 		return
 	}
 	l.session.accept(l, res)

@@ -27,26 +27,39 @@ type sessionTimer struct {
 
 func (s *sessionTimer) stop() { s.timer.Stop() }
 
-// negotiate reads the request's Session-Expires and writes ours into its 2xx
-// (RFC 4028 9).
-func (s *sessionTimer) negotiate(l *Leg, req *sipua.Request, res *sip.Response) error {
-	s.update = takes(req.Request, sip.UPDATE)
+// sessionAsked reads the session interval that a request asks for; 0 if none.
+// errTooBrief refuses one below our minimum of a peer that can be told so
+// (RFC 4028 6, 9).
+func sessionAsked(req *sipua.Request) (sipua.SessionExpires, error) {
 	h, ok := sipua.Header(req.Request, "session-expires")
 	if !ok {
-		s.stop()
-		s.interval = 0
-		return nil
+		return sipua.SessionExpires{}, nil
 	}
 	se, err := sipua.ParseSessionExpires(h)
 	if err != nil {
-		return nil // RFC 3261 8.2.2: a header that cannot be read is ignored
+		return sipua.SessionExpires{}, nil // RFC 3261 8.2.2: as if it were not there
 	}
-	supported := sipua.HasToken(req.Request, "supported", "timer")
-	if se.Seconds < minSE && supported {
-		return errTooBrief
+	if se.Seconds < minSE && timerSupported(req) {
+		return se, errTooBrief
+	}
+	return se, nil
+}
+
+func timerSupported(req *sipua.Request) bool { return sipua.HasToken(req.Request, "supported", "timer") }
+
+// negotiate takes the session interval that a request asks for and writes ours
+// into its 2xx (RFC 4028 9).
+func (s *sessionTimer) negotiate(l *Leg, req *sipua.Request, res *sip.Response) {
+	s.update = takes(req.Request, sip.UPDATE)
+	se, err := sessionAsked(req)
+	if err != nil || se.Seconds == 0 {
+		s.stop()
+		s.interval = 0
+		return
 	}
 	se.Seconds = max(se.Seconds, minSE)
 	s.interval = time.Duration(se.Seconds) * time.Second
+	supported := timerSupported(req)
 	// RFC 4028 9, table 2: a peer without timer cannot refresh.
 	s.ours = !supported || se.Refresher == sipua.RefresherUAS
 	se.Refresher = sipua.RefresherUAC
@@ -58,7 +71,6 @@ func (s *sessionTimer) negotiate(l *Leg, req *sipua.Request, res *sip.Response) 
 		res.AppendHeader(sip.NewHeader("Require", "timer"))
 	}
 	s.arm(l)
-	return nil
 }
 
 // accept reads the Session-Expires of a 2xx to a request of ours (RFC 4028 7.2).

@@ -115,7 +115,7 @@ func (s *State) hangup(now time.Time, in Hangup) (ch Change) {
 		c.Turn++ // RFC 4235 3.7.1: a terminated dialog does not come back
 		ch.put(c)
 		ch.after(Play{c.Caller, o.Music})
-		ch.event(KindKept, &c, "retriever did not confirm")
+		ch.event(KindKept, &c, unconfirmed)
 	}
 	return ch
 }
@@ -127,11 +127,17 @@ func (ch *Change) end(c *Call, reason, left string) {
 	ch.event(KindEnded, c, reason)
 }
 
+// Details of KindKept, which Event.Result reads.
+const (
+	unconfirmed  = "retriever did not confirm"
+	answeredWith = "answered "
+)
+
 func failure(code int) string {
 	if code == 0 {
 		return "no answer"
 	}
-	return "answered " + strconv.Itoa(code)
+	return answeredWith + strconv.Itoa(code)
 }
 
 func (s *State) note(in Note) (ch Change) {

@@ -3,7 +3,6 @@ package orbit
 import (
 	"encoding/json"
 	"fmt"
-	"iter"
 )
 
 // EncodeCall returns a call as a journal keeps it.
@@ -29,27 +28,3 @@ func DecodeCall(b []byte) (Call, error) {
 	}
 	return c, nil
 }
-
-// All yields a copy of every call, in no order: what it costs the goroutine
-// that owns the state is the copying.
-func (s *State) All() iter.Seq[Call] {
-	return func(yield func(Call) bool) {
-		for _, e := range s.calls {
-			if !yield(e.Call) {
-				return
-			}
-		}
-	}
-}
-
-// Call returns the call with an id.
-func (s *State) Call(id string) (Call, bool) {
-	e := s.calls[id]
-	if e == nil {
-		return Call{}, false
-	}
-	return e.Call, true
-}
-
-// View returns the call as operators see it.
-func (c *Call) View() CallView { return c.view() }

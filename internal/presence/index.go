@@ -19,8 +19,7 @@ type index struct {
 	byKey    map[key]*sub
 	resource map[string]map[*sub]struct{}
 	watcher  map[watcher]map[*sub]struct{}
-	dirty    map[string]time.Time // resources changed since marked was called, and when first
-	fetches  int                  // SUBSCRIBEs of Expires 0 under way
+	fetches  int // SUBSCRIBEs of Expires 0 under way
 }
 
 // face is what others may see of a subscription; owned by index.mu.
@@ -32,15 +31,34 @@ type face struct {
 	listed  bool
 }
 
-// changed is one subscription to be told of a change.
-type changed struct {
-	sub *sub
-	at  time.Time
+// slots hold one change a resource, with the time of the first that was not
+// passed on yet. They have a lock of their own, which is never held for long,
+// because Changed is called by whoever must not wait.
+type slots struct {
+	mu    sync.Mutex
+	since map[string]time.Time
+}
+
+func (x *slots) mark(resource string, now time.Time) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if _, ok := x.since[resource]; !ok {
+		x.since[resource] = now
+	}
+}
+
+// take empties the slots.
+func (x *slots) take() map[string]time.Time {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	since := x.since
+	x.since = map[string]time.Time{}
+	return since
 }
 
 func newIndex(most int) *index {
 	return &index{max: most, byID: map[dialog.ID]*sub{}, byKey: map[key]*sub{}, resource: map[string]map[*sub]struct{}{},
-		watcher: map[watcher]map[*sub]struct{}{}, dirty: map[string]time.Time{}}
+		watcher: map[watcher]map[*sub]struct{}{}}
 }
 
 // add lists a subscription in the place of that of the same phone, which it
@@ -123,31 +141,14 @@ func (x *index) leave() {
 	x.fetches--
 }
 
-// mark notes a change; false if nobody watches.
-func (x *index) mark(resource string, now time.Time) bool {
+// of adds the subscriptions to a resource to a list.
+func (x *index) of(resource string, list []*sub) []*sub {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if len(x.resource[resource]) == 0 {
-		return false
+	for s := range x.resource[resource] {
+		list = append(list, s)
 	}
-	if _, ok := x.dirty[resource]; !ok {
-		x.dirty[resource] = now
-	}
-	return true
-}
-
-// marked returns who is to be told, and forgets it.
-func (x *index) marked() []changed {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	var out []changed
-	for r, at := range x.dirty {
-		for s := range x.resource[r] {
-			out = append(out, changed{s, at})
-		}
-	}
-	clear(x.dirty)
-	return out
+	return list
 }
 
 func (x *index) find(id dialog.ID) *sub {

@@ -28,6 +28,9 @@ const (
 	maxExpires     = 7200 * time.Second
 )
 
+// draining is what a SUBSCRIBE is told after Close, in seconds.
+const draining = "5"
+
 // Bounds of what a SUBSCRIBE may carry, in bytes; a subscription keeps it.
 const (
 	maxURI   = 512
@@ -75,7 +78,7 @@ type Options struct {
 	Log      zerolog.Logger
 	Max      int                         // subscriptions; 0 = DefaultMax
 	Refused  func(reason string)         // counts refusals; may be nil
-	Observe  func(latency time.Duration) // from a change to the 200 of its NOTIFY; may be nil
+	Observe  func(latency time.Duration) // from a change to the 200 of its NOTIFY; concurrently; may be nil
 }
 
 // Notifier serves SUBSCRIBE.
@@ -84,7 +87,8 @@ type Notifier struct {
 	ctx   context.Context // ends what is in flight
 	stop  context.CancelFunc
 	index *index
-	wake  chan struct{} // 1: something in index.dirty
+	slots slots
+	wake  chan struct{} // 1: something in slots
 	done  sync.WaitGroup
 }
 
@@ -99,7 +103,7 @@ func New(o Options) *Notifier {
 	if o.Observe == nil {
 		o.Observe = func(time.Duration) {}
 	}
-	n := &Notifier{o: o, index: newIndex(o.Max), wake: make(chan struct{}, 1)}
+	n := &Notifier{o: o, index: newIndex(o.Max), wake: make(chan struct{}, 1), slots: slots{since: map[string]time.Time{}}}
 	n.ctx, n.stop = context.WithCancel(context.Background())
 	n.done.Go(n.fan)
 	return n
@@ -125,9 +129,7 @@ func (n *Notifier) Close() {
 // Changed says that the state of a resource is a newer one. It does not block:
 // a resource has one slot, and the newest state wins.
 func (n *Notifier) Changed(resource string) {
-	if !n.index.mark(resource, time.Now()) {
-		return
-	}
+	n.slots.mark(resource, time.Now())
 	select {
 	case n.wake <- struct{}{}:
 	default:
@@ -136,17 +138,21 @@ func (n *Notifier) Changed(resource string) {
 
 // fan passes changes on to the subscriptions.
 func (n *Notifier) fan() {
+	var list []*sub
 	for {
 		select {
 		case <-n.ctx.Done():
 			return
 		case <-n.wake:
 		}
-		for _, c := range n.index.marked() {
-			s := c.sub
-			if s.pending.CompareAndSwap(false, true) {
-				_ = s.queue.Post(func() { s.change(c.at) })
+		for resource, at := range n.slots.take() {
+			list = n.index.of(resource, list[:0])
+			for _, s := range list {
+				if s.pending.CompareAndSwap(false, true) {
+					_ = s.queue.Post(func() { s.change(at) })
+				}
 			}
+			clear(list)
 		}
 	}
 }

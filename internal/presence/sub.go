@@ -59,7 +59,8 @@ func (s *sub) overflow() {
 
 // begin answers a new SUBSCRIBE and tells the state.
 func (s *sub) begin(r *sipua.Request, t terms) {
-	if s.gone {
+	if s.gone { // replaced by the next one, or stopped, before its turn came
+		s.n.refused(r, closed())
 		return
 	}
 	_, err := s.n.o.Table.Add(s.id, s.rec.Dialog.RemoteSeq, s.queue, s)
@@ -90,6 +91,8 @@ func (s *sub) fetch(r *sipua.Request) {
 // Request takes a request within the dialog, in CSeq order, on the queue.
 func (s *sub) Request(r *sipua.Request) {
 	switch {
+	case s.n.ctx.Err() != nil:
+		s.n.refused(r, closed())
 	case s.gone || s.closing != "":
 		s.reply(r, sip.StatusCallTransactionDoesNotExists) // RFC 6665 4.2.1.1
 	case r.Method == sip.SUBSCRIBE:

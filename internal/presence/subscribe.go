@@ -27,6 +27,11 @@ func refuse(code int, reason string, headers ...sip.Header) *refusal {
 	return &refusal{code, reason, headers}
 }
 
+// closed is the refusal after Close: what is durable is served again soon.
+func closed() *refusal {
+	return refuse(sip.StatusTemporarilyUnavailable, "draining", sip.NewHeader("Retry-After", draining))
+}
+
 // terms are what a SUBSCRIBE asks for.
 type terms struct {
 	event, id string
@@ -36,6 +41,10 @@ type terms struct {
 
 // Subscribe serves a SUBSCRIBE outside any dialog (RFC 6665 4.2.1).
 func (n *Notifier) Subscribe(r *sipua.Request) {
+	if n.ctx.Err() != nil {
+		n.refused(r, closed())
+		return
+	}
 	rec, t, no := n.read(r)
 	if no == nil {
 		no = n.install(r, rec, t)

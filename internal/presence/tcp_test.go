@@ -95,15 +95,3 @@ func message(t *testing.T, in *bufio.Reader) string {
 	}
 	return b.String() + string(body)
 }
-
-// BenchmarkChanged is what a change costs whoever reports it.
-func BenchmarkChanged(b *testing.B) {
-	x := newIndex(10)
-	s := &sub{}
-	put(x.resource, "701", s)
-	for b.Loop() {
-		if !x.mark("701", time.Time{}) {
-			b.Fatal()
-		}
-	}
-}

@@ -12,6 +12,9 @@ import (
 	"parkd/internal/sipua"
 )
 
+// socketBuffer is what is asked for each UDP listener, in bytes.
+const socketBuffer = 4 << 20
+
 // listen opens the SIP listeners of a configuration, all or none.
 func listen(c *config.Config) ([]sipua.Listener, error) {
 	var list []sipua.Listener
@@ -35,6 +38,9 @@ func listenOne(c *config.Config, l config.Listen) (sipua.Listener, error) {
 		if err != nil {
 			return sipua.Listener{}, err
 		}
+		// A flood of answers to NOTIFYs must not be lost; the system may allow less.
+		_ = conn.(*net.UDPConn).SetReadBuffer(socketBuffer)
+		_ = conn.(*net.UDPConn).SetWriteBuffer(socketBuffer)
 		return sipua.Listener{Network: "udp", Packet: conn}, nil
 	case "tls":
 		conf, err := serverTLS(&c.SIP.TLS)

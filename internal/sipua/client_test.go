@@ -157,6 +157,7 @@ func TestAnswered2xx(t *testing.T) {
 		})
 		invite := p.request()
 		p.respond(invite, 180)
+		synctest.Wait() // sipgo hands responses over on a goroutine each
 		p.respond(invite, 200)
 		var acks []string
 		for range 3 {

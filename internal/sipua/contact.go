@@ -21,7 +21,11 @@ func parseAdvertise(s string) (advertised, error) {
 	if s == "" {
 		return advertised{}, nil
 	}
-	if a, err := netip.ParseAddr(strings.Trim(s, "[]")); err == nil {
+	literal := s
+	if strings.HasPrefix(s, "[") && strings.HasSuffix(s, "]") {
+		literal = s[1 : len(s)-1]
+	}
+	if a, err := netip.ParseAddr(literal); err == nil {
 		return advertised{host: a.String()}, nil
 	}
 	host, port, ok := strings.Cut(s, ":")

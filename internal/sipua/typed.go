@@ -228,41 +228,48 @@ type ReferTo struct {
 }
 
 // ParseReferTo reads a Refer-To header, with angle brackets or without. A
-// Replaces header in the URI that cannot be read is an error.
+// Replaces header in the URI that cannot be read, or a second one, is an
+// error.
 func ParseReferTo(s string) (ReferTo, error) {
-	n, err := parseReferAddr(s)
+	var n NameAddr
+	s = strings.TrimSpace(s)
+	if len(s) > maxField {
+		return ReferTo{}, fmt.Errorf("Refer-To %w", ErrSyntax)
+	}
+	text, _, err := cutURI(s, &n)
 	if err != nil {
 		return ReferTo{}, fmt.Errorf("Refer-To %w", err)
 	}
-	r := ReferTo{Display: n.Display, URI: n.URI, Method: "INVITE"}
-	r.URI.Headers = nil
-	if m, ok := URIParam(n.URI.UriParams, "method"); ok && m != "" {
-		r.Method = m
-		r.URI.UriParams = dropParam(n.URI.UriParams, "method")
+	if indexOutside(s, '<') < 0 && strings.Contains(s, "?") {
+		// RFC 3261 20: such a URI must be in brackets. Some phones leave them
+		// out; the headers belong to the URI all the same.
+		text = s
 	}
-	for _, kv := range n.URI.Headers {
-		name, value := UnescapeUser(kv.K), UnescapeUser(kv.V)
-		if !strings.EqualFold(name, "replaces") {
-			r.Headers = append(r.Headers, Param{Name: name, Value: Clean(value)})
+	text, headers, _ := strings.Cut(text, "?")
+	r := ReferTo{Display: n.Display, Method: "INVITE"}
+	if err := sip.ParseUri(text, &r.URI); err != nil {
+		return ReferTo{}, fmt.Errorf("Refer-To %w: %w", ErrSyntax, err)
+	}
+	if m, ok := URIParam(r.URI.UriParams, "method"); ok && m != "" {
+		r.Method = m
+		r.URI.UriParams = dropParam(r.URI.UriParams, "method")
+	}
+	for _, h := range strings.Split(headers, "&") {
+		name, value, _ := strings.Cut(h, "=")
+		if name = UnescapeUser(name); name == "" {
 			continue
 		}
-		rep, err := ParseReplaces(kv.V)
+		if !strings.EqualFold(name, "replaces") {
+			r.Headers = append(r.Headers, Param{Name: Clean(name), Value: Clean(UnescapeUser(value))})
+			continue
+		}
+		rep, err := ParseReplaces(value)
 		if err != nil || r.Replaces != nil {
 			return ReferTo{}, fmt.Errorf("Refer-To %w: Replaces", ErrSyntax)
 		}
 		r.Replaces = &rep
 	}
 	return r, nil
-}
-
-// parseReferAddr reads the address of a Refer-To. Some phones leave the angle
-// brackets out although the URI has a question mark (RFC 3261 20: it must be
-// enclosed then); for those the headers belong to the URI all the same.
-func parseReferAddr(s string) (NameAddr, error) {
-	if s = strings.TrimSpace(s); indexOutside(s, '<') < 0 && strings.Contains(s, "?") {
-		s = "<" + s + ">"
-	}
-	return ParseNameAddr(s)
 }
 
 func dropParam(ps sip.HeaderParams, name string) sip.HeaderParams {

@@ -18,10 +18,10 @@ type Memory struct {
 type medium struct {
 	mu      sync.Mutex // guards everything below; done is called without it
 	values  map[string][]byte
-	epoch   uint64 // of the newest handle
-	closed  bool   // the newest handle is
-	broken  error  // why nothing can be written now
-	debt    debt   // what could not be written
+	epoch   uint64   // of the newest handle
+	closed  bool     // the newest handle is
+	broken  error    // why nothing can be written now
+	debt    debt     // what could not be written
 	results []result // whose done is to be called, in order
 	calling bool     // somebody calls them
 	idle    *sync.Cond

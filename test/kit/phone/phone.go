@@ -115,8 +115,8 @@ func (p *Phone) Got(method string) (list []Request) {
 	return list
 }
 
-// URI is the phone's address of record: at the server's host.
-func (p *Phone) URI() string { return fmt.Sprintf("sip:%s@%s", p.Name, p.server.Addr()) }
+// URI is the phone's identity: at its own address, for there is no registrar.
+func (p *Phone) URI() string { return fmt.Sprintf("sip:%s@%s", p.Name, p.conn.AddrPort().Addr()) }
 
 // Contact is where it can be reached.
 func (p *Phone) Contact() string { return fmt.Sprintf("<sip:%s@%s>", p.Name, p.conn.AddrPort()) }

@@ -174,6 +174,28 @@ func (p *Phone) inDialog(s *served) {
 	}
 }
 
+// Late answers the latest request with that method that Auto left unanswered.
+func (c *Call) Late(code int, method string) {
+	c.p.t.Helper()
+	c.p.mu.Lock()
+	defer c.p.mu.Unlock()
+	for i := len(c.p.got) - 1; i >= 0; i-- {
+		m := c.p.got[i].Message
+		s := c.p.served[m.Branch()+m.Method()]
+		switch {
+		case m.Method() != method || !c.dialog.has(m) || s.final != 0:
+		case method == "INVITE" && code == 200:
+			c.Media.aim(m.Body)
+			c.p.answerWith(s, 200, c.headers(), c.describe())
+			return
+		default:
+			c.p.answer(s, code, "Contact: "+c.dialog.contact)
+			return
+		}
+	}
+	c.p.t.Fatalf("%s: no %s waits for an answer", c.p.Name, method)
+}
+
 // headers are those of a 2xx to INVITE.
 func (c *Call) headers() []string {
 	return []string{"Contact: " + c.dialog.contact, "Allow: " + methods, "Content-Type: application/sdp"}
