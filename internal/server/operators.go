@@ -2,16 +2,100 @@ package server
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"parkd/internal/admin"
+	"parkd/internal/orbit"
+	"parkd/internal/presence"
+	"parkd/internal/rtpmusic"
 )
 
-type operators struct{}
+// operators is what looks at the server from outside: HTTP and its figures.
+type operators struct {
+	admin    *admin.Server
+	listener net.Listener // nil = HTTP is off
+	metrics  *admin.Metrics
+}
 
-func (s *Server) buildAdmin(*world) error { return nil }
-func (s *Server) refused(string)          {}
-func (s *Server) told(time.Duration)      {}
+// newOperators opens the HTTP listener if one is wanted.
+func newOperators(o *Options) (*operators, error) {
+	op := &operators{metrics: admin.NewMetrics(prometheus.NewRegistry()), listener: o.Admin}
+	if op.listener != nil || o.NoAdmin || o.Config.Admin.Listen == "" {
+		return op, nil
+	}
+	var err error
+	if op.listener, err = net.Listen("tcp", o.Config.Admin.Listen); err != nil {
+		return nil, fmt.Errorf("listen for http on %s: %w", o.Config.Admin.Listen, err)
+	}
+	return op, nil
+}
 
-func (o *operators) serve() error         { return nil }
-func (o *operators) ready(bool)           {}
-func (o *operators) stop(context.Context) {}
-func (o *operators) close()               {}
+// watch joins the operators with what they look at.
+func (op *operators) watch(s *Server) {
+	op.admin = admin.New(admin.Options{
+		Orbits: s.runner, Lamps: lampList{s.notifier}, Metrics: op.metrics,
+		Password: s.o.Config.Admin.Password.Reveal(), Log: s.log,
+	})
+	op.metrics.Read(admin.Figures{
+		Parked:        func() int { return parked(s.runner) },
+		Subscriptions: s.notifier.Len,
+		RTP:           func() admin.RTP { return rtp(s.engine) },
+	})
+}
+
+// parked counts the calls in orbits.
+func parked(r *orbit.Runner) (n int) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if err := r.Look(ctx, func(st *orbit.State) { n = st.Parked() }); err != nil {
+		return 0 // stopping
+	}
+	return n
+}
+
+// serve serves HTTP until stop.
+func (op *operators) serve() error {
+	if op.listener == nil {
+		return nil
+	}
+	if err := op.admin.Serve(op.listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("http: %w", err)
+	}
+	return nil
+}
+
+func (op *operators) stop(ctx context.Context) { _ = op.admin.Shutdown(ctx) } // what is left is closed
+
+// close releases the listener of a server that was never served.
+func (op *operators) close() {
+	if op.listener != nil {
+		op.listener.Close()
+	}
+}
+
+// lampList lists subscriptions for operators. It implements admin.Lamps.
+type lampList struct{ notifier *presence.Notifier }
+
+// Watchers implements admin.Lamps.
+func (l lampList) Watchers(resource string) int { return l.notifier.Watchers(resource) }
+
+// Lamps implements admin.Lamps.
+func (l lampList) Lamps() []admin.Lamp {
+	var list []admin.Lamp
+	for _, s := range l.notifier.Lamps() {
+		list = append(list, admin.Lamp(s))
+	}
+	return list
+}
+
+// rtp is what the media engine has done.
+func rtp(e *rtpmusic.Engine) admin.RTP {
+	s := e.Stats()
+	return admin.RTP{In: s.In, Out: s.Out, Late: s.Lateness.Count, LateSum: s.Lateness.Sum, Buckets: s.Lateness.Buckets}
+}

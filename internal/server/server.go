@@ -49,18 +49,18 @@ type Options struct {
 
 // Server is a parkd.
 type Server struct {
-	o        Options
-	log      zerolog.Logger
-	endpoint *sipua.Endpoint
-	table    *dialog.Table
-	wheel    *dialog.Wheel
-	engine   *rtpmusic.Engine
-	legs     *leg.Manager
-	notifier *presence.Notifier
-	runner   *orbit.Runner
-	admin    *operators         // nil without HTTP
-	cancel   context.CancelFunc // ends what the parts do on their own
-	ctx      context.Context
+	o         Options
+	log       zerolog.Logger
+	endpoint  *sipua.Endpoint
+	table     *dialog.Table
+	wheel     *dialog.Wheel
+	engine    *rtpmusic.Engine
+	legs      *leg.Manager
+	notifier  *presence.Notifier
+	runner    *orbit.Runner
+	operators *operators
+	cancel    context.CancelFunc // ends what the parts do on their own
+	ctx       context.Context
 }
 
 // Run builds a server from a configuration and runs it until ctx ends.
@@ -104,7 +104,10 @@ func (s *Server) build() error {
 			return err
 		}
 	}
-	w := &world{log: s.log, views: map[string]orbit.View{}}
+	if s.operators, err = newOperators(&s.o); err != nil {
+		return err
+	}
+	w := &world{log: s.log, operators: s.operators, views: map[string]orbit.View{}}
 	options, err := s.endpointOptions(w.known)
 	if err != nil {
 		return err
@@ -119,7 +122,8 @@ func (s *Server) build() error {
 	})
 	s.runner = orbit.NewRunner(state, journal{s.o.Store}, w)
 	s.buildUsages(w, media{s.engine, tunes})
-	return s.buildAdmin(w)
+	s.operators.watch(s)
+	return nil
 }
 
 func musicDir(c *config.Config) string {
@@ -136,13 +140,11 @@ func (s *Server) Run(ctx context.Context) error {
 	fail := make(chan error, 2)
 	wg.Go(func() { s.runner.Run(s.ctx) })
 	wg.Go(func() { fail <- s.endpoint.Serve(s.ctx) })
-	if s.admin != nil {
-		wg.Go(func() {
-			if err := s.admin.serve(); err != nil {
-				fail <- fmt.Errorf("http: %w", err)
-			}
-		})
-	}
+	wg.Go(func() {
+		if err := s.operators.serve(); err != nil {
+			fail <- err
+		}
+	})
 	var err error
 	select {
 	case <-s.endpoint.Ready():
@@ -160,7 +162,7 @@ func (s *Server) Run(ctx context.Context) error {
 }
 
 func (s *Server) ready() {
-	s.admin.ready(true)
+	s.operators.admin.SetReady(true)
 	for _, l := range s.o.Listeners {
 		s.log.Info().Str("network", l.Network).Str("address", address(l)).Msg("listening")
 	}
@@ -174,12 +176,12 @@ func (s *Server) ready() {
 func (s *Server) stop() {
 	ctx, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
-	s.admin.ready(false)
+	s.operators.admin.SetReady(false)
 	_ = s.runner.Ask(ctx, orbit.Drain{})
 	s.log.Info().Int("legs", s.legs.Count()).Msg("stopping")
 	s.legs.Close(ctx)
 	s.notifier.Close()
-	s.admin.stop(ctx)
+	s.operators.stop(ctx)
 	s.cancel()
 }
 
@@ -193,7 +195,9 @@ func (s *Server) close() {
 			closeListener(l)
 		}
 	}
-	s.admin.close()
+	if s.operators != nil {
+		s.operators.close()
+	}
 	if s.engine != nil {
 		s.engine.Close()
 	}

@@ -31,7 +31,7 @@ func (s *Server) endpointOptions(known func(user string) bool) (sipua.Options, e
 		set.Credentials = append(set.Credentials, sipua.Credential{Realm: cr.Realm, Username: cr.Username, Password: cr.Password.Reveal()})
 	}
 	return sipua.Options{
-		Listeners: s.o.Listeners, DialTLS: conf, Log: s.log, Settings: set, Known: known, OnRefused: s.refused,
+		Listeners: s.o.Listeners, DialTLS: conf, Log: s.log, Settings: set, Known: known, OnRefused: s.operators.metrics.Refused,
 	}, nil
 }
 
@@ -40,11 +40,11 @@ func (s *Server) buildUsages(w *world, m leg.Media) {
 	c := &s.o.Config
 	s.notifier = presence.New(presence.Options{
 		Endpoint: s.endpoint, Table: s.table, Wheel: s.wheel, Log: s.log,
-		Source: newLamps(c, w), Refused: s.refused, Observe: s.told,
+		Source: newLamps(c, w), Refused: s.operators.metrics.Refused, Observe: s.operators.metrics.Notified,
 	})
 	s.legs = leg.New(s.ctx, leg.Options{
 		Endpoint: s.endpoint, Table: s.table, Wheel: s.wheel, Media: m, Decider: s.runner,
-		Watchers: watchers{s.notifier}, Policy: policy(c, s.own()), Refused: s.refused, Log: s.log,
+		Watchers: watchers{s.notifier}, Policy: policy(c, s.own()), Refused: s.operators.metrics.Refused, Log: s.log,
 	})
 	w.legs, w.notifier = s.legs, s.notifier
 	s.endpoint.Handle("INVITE", s.legs.Invite)

@@ -13,10 +13,10 @@ import (
 // world carries out what the orbits' decisions say: effects go to legs, views
 // to lamps, events to operators. It implements orbit.World.
 type world struct {
-	legs     *leg.Manager
-	notifier *presence.Notifier
-	events   func(orbit.Event)
-	log      zerolog.Logger
+	legs      *leg.Manager
+	notifier  *presence.Notifier
+	operators *operators
+	log       zerolog.Logger
 
 	mu    sync.RWMutex // leaf
 	views map[string]orbit.View
@@ -31,6 +31,7 @@ func (w *world) Show(v orbit.View) {
 	w.views[v.Orbit] = v
 	w.mu.Unlock()
 	w.notifier.Changed(v.Orbit)
+	w.operators.admin.Show(v)
 }
 
 // view is the newest view of an orbit.
@@ -48,9 +49,8 @@ func (w *world) Tell(e orbit.Event) {
 		ev = ev.Str("detail", e.Detail)
 	}
 	ev.Msg("call " + string(e.Kind)) // call parked, call retrieved, …
-	if w.events != nil {
-		w.events(e)
-	}
+	w.operators.metrics.Count(e)
+	w.operators.admin.Tell(e)
 }
 
 // known reports whether a user part of a URI is one of ours: for OPTIONS.

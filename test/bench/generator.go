@@ -21,6 +21,7 @@ type generator struct {
 
 	mu    sync.Mutex
 	calls map[string]*call
+	seen  map[string]bool // Call-IDs of NOTIFYs
 	wake  chan struct{}
 	lamp  chan time.Time
 }
@@ -49,7 +50,7 @@ func newGenerator(sip string, s *sinks) (*generator, error) {
 	}
 	conn.SetReadBuffer(4 << 20)
 	g := &generator{conn: conn, local: conn.LocalAddr().String(), sinks: s, ended: make(chan struct{}),
-		calls: map[string]*call{}, wake: make(chan struct{}, 1), lamp: make(chan time.Time, 16)}
+		calls: map[string]*call{}, seen: map[string]bool{}, wake: make(chan struct{}, 1), lamp: make(chan time.Time, 16)}
 	go g.read()
 	return g, nil
 }
@@ -132,6 +133,9 @@ func (g *generator) response(msg string) {
 
 // asked answers what parkd asks: NOTIFY and keep-alives.
 func (g *generator) asked(msg string) {
+	g.mu.Lock()
+	g.seen[header(msg, "Call-ID")] = true
+	g.mu.Unlock()
 	if strings.HasPrefix(msg, "NOTIFY") && strings.Contains(msg, ">early<") {
 		select {
 		case g.lamp <- time.Now():
@@ -159,7 +163,7 @@ func header(msg, name string) string {
 }
 
 // wait waits until done says so, with the lock held while it looks.
-func (g *generator) wait(limit time.Duration, done func() bool) error {
+func (g *generator) wait(what string, limit time.Duration, done func() bool) error {
 	deadline := time.After(limit)
 	for {
 		g.mu.Lock()
@@ -171,7 +175,7 @@ func (g *generator) wait(limit time.Duration, done func() bool) error {
 		select {
 		case <-g.wake:
 		case <-deadline:
-			return fmt.Errorf("not finished within %v", limit)
+			return fmt.Errorf("%s not finished within %v", what, limit)
 		}
 	}
 }
@@ -189,7 +193,7 @@ func paced(n, rate int, f func()) {
 func (g *generator) fill(ext string, n, rate int) error {
 	var calls []*call
 	paced(n, rate, func() { calls = append(calls, g.invite(ext, false)) })
-	return g.wait(20*time.Second, func() bool {
+	return g.wait("filling", 20*time.Second, func() bool {
 		return !slices.ContainsFunc(calls, func(c *call) bool { return c.to == "" })
 	})
 }
@@ -198,7 +202,7 @@ func (g *generator) fill(ext string, n, rate int) error {
 func (g *generator) churn(ext string, rate int, window time.Duration) (int, latencies, error) {
 	var calls []*call
 	paced(int(window.Seconds()*float64(rate)), rate, func() { calls = append(calls, g.invite(ext, true)) })
-	err := g.wait(10*time.Second, func() bool {
+	err := g.wait("parks", 10*time.Second, func() bool {
 		return !slices.ContainsFunc(calls, func(c *call) bool { return !c.gone })
 	})
 	var late latencies
@@ -211,29 +215,34 @@ func (g *generator) churn(ext string, rate int, window time.Duration) (int, late
 	return len(calls), late, err
 }
 
-// lamps watches an orbit and parks at it again and again.
+// lamps watches n orbits, parks once at each, and tells how long after the
+// ACK each lamp was lit; negative times are lamps that were faster than it.
 func (g *generator) lamps(n int) (latencies, error) {
-	g.request("SUBSCRIBE", "sip:703@127.0.0.1", "watch", "<sip:703@127.0.0.1>", 1, "Event: dialog\r\nExpires: 600\r\n", "")
 	var late latencies
-	for range n {
-		time.Sleep(1100 * time.Millisecond) // one change a second may be told (RFC 4235 3.10)
-		c := g.invite("703", false)
+	for i := range n {
+		ext := fmt.Sprint(710 + i)
+		g.request("SUBSCRIBE", "sip:"+ext+"@127.0.0.1", "watch"+ext, "<sip:"+ext+"@127.0.0.1>", 1, "Event: dialog\r\nExpires: 600\r\n", "")
+		if err := g.dark(ext); err != nil {
+			return nil, err
+		}
+		c := g.invite(ext, false)
 		var at time.Time
 		select {
 		case at = <-g.lamp:
 		case <-time.After(3 * time.Second):
-			return nil, fmt.Errorf("no NOTIFY")
+			return nil, fmt.Errorf("no NOTIFY of %s", ext)
 		}
-		if err := g.wait(3*time.Second, func() bool { return c.to != "" }); err != nil {
+		if err := g.wait("answer", 3*time.Second, func() bool { return c.to != "" }); err != nil {
 			return nil, err
 		}
-		late = append(late, max(0, at.Sub(c.acked)))
-		g.request("BYE", c.contact, c.id, c.to, 2, "", "")
-		if err := g.wait(3*time.Second, func() bool { return c.gone }); err != nil {
-			return nil, err
-		}
+		late = append(late, at.Sub(c.acked))
 	}
 	return late, nil
+}
+
+// dark waits for the first NOTIFY of a subscription.
+func (g *generator) dark(ext string) error {
+	return g.wait("first NOTIFY of "+ext, 3*time.Second, func() bool { return g.seen["watch"+ext] })
 }
 
 // latencies are durations of the same thing.

@@ -151,7 +151,7 @@ func lamp(o options) error {
 		return err
 	}
 	defer g.close()
-	late, err := g.lamps(10)
+	late, err := g.lamps(50)
 	if err != nil {
 		return err
 	}

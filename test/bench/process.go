@@ -32,7 +32,7 @@ media: {address: 127.0.0.1, ports: 10000-32766}
 admin: {listen: ""}
 store: {kind: memory}
 defaults: {allow_multiple: true}
-orbits: [{extension: 701-704}]
+orbits: [{extension: 701-799}]
 `
 
 // start runs a parkd on a free port and waits until it answers.
@@ -190,4 +190,3 @@ func (s *sinks) close() {
 		c.Close()
 	}
 }
-

@@ -50,9 +50,29 @@ type Configure func(*config.Config)
 // Run runs a scenario in a bubble of its own.
 func Run(t *testing.T, configure Configure, scenario func(*Site)) {
 	t.Helper()
+	run(t, configure, nil, scenario)
+}
+
+// RunSlow is Run with a journal on a disk that takes so long for each batch.
+func RunSlow(t *testing.T, configure Configure, disk time.Duration, scenario func(*Site)) {
+	t.Helper()
+	run(t, configure, func() store.Store { return &slowStore{Store: store.NewMemory(), disk: disk} }, scenario)
+}
+
+// RunOn is Run with a journal of the test's own, which it may break.
+func RunOn(t *testing.T, configure Configure, journal func() store.Store, scenario func(*Site)) {
+	t.Helper()
+	run(t, configure, journal, scenario)
+}
+
+func run(t *testing.T, configure Configure, journal func() store.Store, scenario func(*Site)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		s := NewSite(t, configure)
 		defer s.Close()
+		if journal != nil {
+			s.Store = journal()
+		}
 		s.Start()
 		scenario(s)
 		s.Idle()

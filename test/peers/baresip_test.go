@@ -59,7 +59,7 @@ func (s *scene) baresip(o baresipOptions) *baresip {
 	}
 	s.write(account, o.user, "accounts")
 	s.write(baresipConfig(ip, home, o.ca), o.user, "config")
-	b.proc = s.start(o.user, home, 0, "baresip", "-f", home)
+	b.proc = s.start(o.user, home, false, "baresip", "-f", home)
 	s.eventually(func() bool {
 		c, err := net.Dial("tcp", net.JoinHostPort(ip, "4444"))
 		if err == nil {

@@ -17,7 +17,7 @@ func (s *scene) kamailio() string {
 	s.Helper()
 	ip, home := s.ip(hostProxy), s.folder("kamailio")
 	cfg := s.write(strings.NewReplacer("@IP@", ip, "@PARKD@", s.ip(hostParkd)).Replace(kamailioConfig), "kamailio", "kamailio.cfg")
-	s.start("kamailio", home, 0, "kamailio", "-f", cfg, "-DD", "-E", "-m", "32", "-M", "4",
+	s.start("kamailio", home, false, "kamailio", "-f", cfg, "-DD", "-E", "-m", "32", "-M", "4",
 		"-Y", home, "-w", home, "-P", s.path("kamailio", "pid"))
 	s.answersOptions("udp", ip+":5060", "kamailio")
 	s.answersOptions("tcp", ip+":5060", "kamailio")

@@ -70,7 +70,7 @@ func (s *scene) linphone(user string, host int, tone float64, auto bool, registr
 			s.Logf("%s, its log:\n%s", user, sipOnly(log))
 		}
 	})
-	l.proc = s.start(user, home, 0, "linphonec", args...)
+	l.proc = s.start(user, home, false, "linphonec", args...)
 	l.expect(s, "linphonec>", 1)
 	for _, c := range []string{"soundcard use files", "play " + wav, "record " + l.recording} {
 		l.say(s, c)

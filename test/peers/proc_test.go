@@ -24,9 +24,8 @@ type proc struct {
 }
 
 // start runs a program in the scene's folder home, with HOME there, and ends
-// it with the test. grace is how long it may take to end by itself after
-// SIGTERM; 0 kills at once.
-func (s *scene) start(name, home string, grace time.Duration, program string, args ...string) *proc {
+// it with the test: gently, by SIGTERM, or at once.
+func (s *scene) start(name, home string, gently bool, program string, args ...string) *proc {
 	s.Helper()
 	path, err := findProgram(program)
 	if err != nil {
@@ -54,7 +53,7 @@ func (s *scene) start(name, home string, grace time.Duration, program string, ar
 		close(p.done)
 	}()
 	s.Cleanup(func() {
-		p.end(grace)
+		p.end(gently)
 		if s.Failed() {
 			s.Logf("%s (exit %d):\n%s", name, p.code, tail(p.log, 60))
 		}
@@ -73,15 +72,18 @@ func exitCode(err error) int {
 	return -1
 }
 
-// end stops the whole process group, and only that.
-func (p *proc) end(grace time.Duration) {
-	if grace > 0 {
-		p.signal(syscall.SIGTERM)
-		t := time.NewTimer(grace)
-		defer t.Stop()
-		select {
-		case <-p.done:
-		case <-t.C:
+// end stops the whole process group, and only that. A program that ends gently
+// gets SIGTERM, again after half a second, and three seconds in all.
+func (p *proc) end(gently bool) {
+	for _, wait := range []time.Duration{500 * time.Millisecond, 2500 * time.Millisecond} {
+		if gently && !p.ended() {
+			p.signal(syscall.SIGTERM)
+			t := time.NewTimer(wait)
+			select {
+			case <-p.done:
+			case <-t.C:
+			}
+			t.Stop()
 		}
 	}
 	p.signal(syscall.SIGKILL)

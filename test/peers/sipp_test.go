@@ -65,10 +65,10 @@ func (s *scene) sipp(o sippOptions) *sipp {
 	s.Cleanup(func() {
 		if s.Failed() {
 			s.Logf("%s, its steps: %s\nits errors:\n%s\nits messages:\n%s", o.name,
-				strings.Fields(contents(x.logs)), tail(filepath.Join(home, "errors"), 30), tail(x.trace, 250))
+				strings.Fields(contents(x.logs)), tail(filepath.Join(home, "errors"), 30), tail(x.trace, 2000))
 		}
 	})
-	x.proc = s.start(o.name, home, 0, "sipp", args...)
+	x.proc = s.start(o.name, home, false, "sipp", args...)
 	if o.to == "" {
 		s.listens(o.host, o.port)
 	}

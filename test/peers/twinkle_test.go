@@ -58,7 +58,7 @@ func (s *scene) twinkle(user string, tone float64, proxy, password string) *twin
 			s.Logf("%s, its SIP log:\n%s", user, tail(home+"/.twinkle/twinkle.log", 150))
 		}
 	})
-	tw.proc = s.start(user, home, 0, "twinkle-console", user+".cfg")
+	tw.proc = s.start(user, home, false, "twinkle-console", user+".cfg")
 	tw.say(s, "auto_answer -a on")
 	tw.expect(s, "Auto answer enabled", 1)
 	s.answersOptions("udp", fmt.Sprintf("127.0.0.1:%d", port), user)

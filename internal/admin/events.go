@@ -1,0 +1,154 @@
+package admin
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Bounds of the event streams.
+const (
+	maxStreams  = 64
+	streamQueue = 256 // a client that is further behind is dropped; it connects again by itself
+	heartbeat   = 15 * time.Second
+	streamWrite = 10 * time.Second // for one write to a client
+)
+
+// event is what a stream carries.
+type event struct {
+	Type   string    `json:"type"` // parked retrieved returning returned ended lamp, kept transferred
+	Time   time.Time `json:"time"`
+	Orbit  string    `json:"orbit"`
+	Call   string    `json:"call,omitempty"`
+	State  string    `json:"state,omitempty"` // of a lamp
+	Detail string    `json:"detail,omitempty"`
+	number uint64
+}
+
+// hub hands events to streams. Telling never blocks: whoever does not keep up
+// is dropped.
+type hub struct {
+	busy atomic.Int32 // streams: what is told to nobody costs nothing
+
+	mu      sync.Mutex // leaf
+	streams map[chan event]struct{}
+	number  uint64
+	closed  bool
+}
+
+func newHub() *hub { return &hub{streams: map[chan event]struct{}{}} }
+
+// join returns a stream, closed by the hub when it ends; nil if there are too
+// many or the hub is closed.
+func (h *hub) join() chan event {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed || len(h.streams) >= maxStreams {
+		return nil
+	}
+	c := make(chan event, streamQueue)
+	h.streams[c] = struct{}{}
+	h.busy.Store(int32(len(h.streams)))
+	return c
+}
+
+// leave ends a stream, if it has not ended already.
+func (h *hub) leave(c chan event) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.drop(c)
+}
+
+func (h *hub) drop(c chan event) {
+	if _, known := h.streams[c]; known {
+		delete(h.streams, c)
+		close(c)
+		h.busy.Store(int32(len(h.streams)))
+	}
+}
+
+func (h *hub) tell(e event) {
+	if h.busy.Load() == 0 {
+		return
+	}
+	e.Time = time.Now().UTC()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.number++
+	e.number = h.number
+	for c := range h.streams {
+		select {
+		case c <- e:
+		default:
+			h.drop(c)
+		}
+	}
+}
+
+func (h *hub) close() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.closed = true
+	for c := range h.streams {
+		h.drop(c)
+	}
+}
+
+// events is a stream of server-sent events (WHATWG HTML 9.2).
+func (s *Server) events(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodHead {
+		w.Header().Set("Content-Type", "text/event-stream")
+		return
+	}
+	c := s.hub.join()
+	if c == nil {
+		w.Header().Set("Retry-After", "5")
+		fail(w, r, http.StatusServiceUnavailable, "too many event streams, or shutting down")
+		return
+	}
+	defer s.hub.leave(c)
+	w.Header().Set("Content-Type", "text/event-stream")
+	w.Header().Set("X-Accel-Buffering", "no") // nginx passes it on at once
+	out := stream{w, http.NewResponseController(w)}
+	beat := time.NewTicker(heartbeat)
+	defer beat.Stop()
+	for err := out.write("retry: 2000\n\n"); err == nil; {
+		select {
+		case e, more := <-c:
+			if !more {
+				return
+			}
+			err = out.event(e)
+		case <-beat.C:
+			err = out.write(":\n\n")
+		case <-r.Context().Done():
+			return
+		}
+	}
+}
+
+type stream struct {
+	w       http.ResponseWriter
+	control *http.ResponseController
+}
+
+func (s stream) event(e event) error {
+	data, err := json.Marshal(e) // on one line, whatever a caller's name holds
+	if err != nil {
+		return err
+	}
+	return s.write(fmt.Sprintf("event: %s\nid: %d\ndata: %s\n\n", e.Type, e.number, data))
+}
+
+func (s stream) write(text string) error {
+	if err := s.control.SetWriteDeadline(time.Now().Add(streamWrite)); err != nil {
+		return err
+	}
+	if _, err := s.w.Write([]byte(text)); err != nil {
+		return err
+	}
+	return s.control.Flush()
+}

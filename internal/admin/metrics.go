@@ -1,0 +1,151 @@
+package admin
+
+import (
+	"log"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/rs/zerolog"
+
+	"parkd/internal/orbit"
+)
+
+// maxReasons bounds the reasons of parkd_refused_total: they come from our own
+// constants, and one more than anybody would write counts as "other".
+const maxReasons = 100
+
+// Figures is what is read when somebody asks for metrics. Each may be nil.
+// None may block for long.
+type Figures struct {
+	Parked        func() int // calls in orbits
+	Subscriptions func() int
+	RTP           func() RTP
+}
+
+// RTP is what the media engine has done since it started.
+type RTP struct {
+	In, Out uint64 // packets
+	// Lateness of music: from when a packet was due to when it was sent.
+	// Buckets: upper bound in seconds to how many were at most that.
+	Late    uint64
+	LateSum float64 // seconds
+	Buckets map[float64]uint64
+}
+
+// Metrics are parkd's figures for Prometheus.
+type Metrics struct {
+	registry  *prometheus.Registry
+	parks     prometheus.Counter
+	retrieves prometheus.Counter
+	returns   *prometheus.CounterVec
+	refused   *prometheus.CounterVec
+	notify    prometheus.Histogram
+	figures   atomic.Pointer[Figures]
+
+	mu      sync.Mutex // leaf
+	reasons map[string]bool
+}
+
+// NewMetrics registers the figures with a registry that nobody else registers
+// the same with.
+func NewMetrics(registry *prometheus.Registry) *Metrics {
+	m := &Metrics{
+		registry: registry,
+		reasons:  map[string]bool{},
+		parks: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "parkd_parks_total", Help: "Calls parked."}),
+		retrieves: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "parkd_retrieves_total", Help: "Parked calls joined with somebody who retrieved them."}),
+		returns: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "parkd_returns_total", Help: "Returns of parked calls to their parkers, by result."}, []string{"result"}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "parkd_refused_total", Help: "SIP requests refused, by reason."}, []string{"reason"}),
+		notify: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "parkd_lamp_notify_seconds", Help: "From the change of a lamp to the 200 of its NOTIFY.",
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2, 5, 10, 32}}),
+	}
+	for _, result := range []string{"answered", "busy", "no_answer", "failed"} {
+		m.returns.WithLabelValues(result)
+	}
+	m.figures.Store(&Figures{})
+	registry.MustRegister(m.parks, m.retrieves, m.returns, m.refused, m.notify, live{m})
+	return m
+}
+
+// Read says where the figures come from that are read on demand.
+func (m *Metrics) Read(f Figures) { m.figures.Store(&f) }
+
+// Count counts what happened to a call.
+func (m *Metrics) Count(e orbit.Event) {
+	switch e.Kind {
+	case orbit.KindParked:
+		m.parks.Inc()
+	case orbit.KindRetrieved:
+		m.retrieves.Inc()
+	}
+	if result := e.Result(); result != "" {
+		m.returns.WithLabelValues(result).Inc()
+	}
+}
+
+// Refused counts a SIP request that was refused for a reason.
+func (m *Metrics) Refused(reason string) {
+	m.mu.Lock()
+	if !m.reasons[reason] {
+		if len(m.reasons) < maxReasons {
+			m.reasons[reason] = true
+		} else {
+			reason = "other"
+		}
+	}
+	m.mu.Unlock()
+	m.refused.WithLabelValues(reason).Inc()
+}
+
+// Notified takes the time from a lamp's change to the 200 of its NOTIFY.
+func (m *Metrics) Notified(d time.Duration) { m.notify.Observe(d.Seconds()) }
+
+func (m *Metrics) handler(l zerolog.Logger) http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
+		ErrorLog: log.New(complaints{l}, "", 0), ErrorHandling: promhttp.ContinueOnError,
+		MaxRequestsInFlight: 4, Timeout: 10 * time.Second,
+	})
+}
+
+// live collects the figures that are read on demand.
+type live struct{ m *Metrics }
+
+var (
+	parkedDesc = prometheus.NewDesc("parkd_parked_calls", "Calls in orbits now.", nil, nil)
+	subsDesc   = prometheus.NewDesc("parkd_subscriptions", "Subscriptions to lamps now.", nil, nil)
+	rtpDesc    = prometheus.NewDesc("parkd_rtp_packets_total", "RTP packets, by direction.", []string{"direction"}, nil)
+	lateDesc   = prometheus.NewDesc("parkd_rtp_late_seconds", "From when a packet of music was due to when it was sent.", nil, nil)
+)
+
+// Describe implements prometheus.Collector.
+func (live) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{parkedDesc, subsDesc, rtpDesc, lateDesc} {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (l live) Collect(ch chan<- prometheus.Metric) {
+	f := l.m.figures.Load()
+	if f.Parked != nil {
+		ch <- prometheus.MustNewConstMetric(parkedDesc, prometheus.GaugeValue, float64(f.Parked()))
+	}
+	if f.Subscriptions != nil {
+		ch <- prometheus.MustNewConstMetric(subsDesc, prometheus.GaugeValue, float64(f.Subscriptions()))
+	}
+	if f.RTP != nil {
+		rtp := f.RTP()
+		ch <- prometheus.MustNewConstMetric(rtpDesc, prometheus.CounterValue, float64(rtp.In), "in")
+		ch <- prometheus.MustNewConstMetric(rtpDesc, prometheus.CounterValue, float64(rtp.Out), "out")
+		ch <- prometheus.MustNewConstHistogram(lateDesc, rtp.Late, rtp.LateSum, rtp.Buckets)
+	}
+}

@@ -1,0 +1,94 @@
+package admin
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+
+	"parkd/internal/orbit"
+)
+
+// used are metrics that have seen everything.
+func used() *Metrics {
+	m := NewMetrics(prometheus.NewRegistry())
+	m.Read(Figures{
+		Parked:        func() int { return 7 },
+		Subscriptions: func() int { return 42 },
+		RTP: func() RTP {
+			return RTP{In: 100, Out: 5000, Late: 3, LateSum: .004, Buckets: map[float64]uint64{.001: 1, .002: 2}}
+		},
+	})
+	m.Count(orbit.Event{Kind: orbit.KindParked})
+	m.Count(orbit.Event{Kind: orbit.KindParked})
+	m.Count(orbit.Event{Kind: orbit.KindRetrieved})
+	m.Count(orbit.Event{Kind: orbit.KindReturned})
+	m.Count(orbit.Event{Kind: orbit.KindKept, Detail: "answered 486"})
+	m.Count(orbit.Event{Kind: orbit.KindEnded})
+	m.Refused("full")
+	m.Notified(3 * time.Millisecond)
+	return m
+}
+
+func TestMetricsNames(t *testing.T) {
+	families, err := used().registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	problems, err := promlint.NewWithMetricFamilies(families).Lint()
+	if err != nil || len(problems) > 0 {
+		t.Errorf("%v, %v", problems, err)
+	}
+	var names []string
+	for _, f := range families {
+		names = append(names, f.GetName())
+	}
+	want := "parkd_lamp_notify_seconds parkd_parked_calls parkd_parks_total parkd_refused_total parkd_retrieves_total " +
+		"parkd_returns_total parkd_rtp_late_seconds parkd_rtp_packets_total parkd_subscriptions"
+	if got := strings.Join(names, " "); got != want {
+		t.Errorf("metrics are\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestMetricsPage(t *testing.T) {
+	s := server(t, office(t), "")
+	s.o.Metrics = used()
+	s.http.Handler = s.Handler()
+	res := ask(s, http.MethodGet, "/metrics")
+	page := "\n" + body(t, res) + "\n"
+	for _, line := range []string{
+		"parkd_parked_calls 7", "parkd_parks_total 2", "parkd_retrieves_total 1", "parkd_subscriptions 42",
+		`parkd_returns_total{result="answered"} 1`, `parkd_returns_total{result="busy"} 1`, `parkd_returns_total{result="no_answer"} 0`,
+		`parkd_refused_total{reason="full"} 1`, `parkd_lamp_notify_seconds_bucket{le="0.005"} 1`,
+		`parkd_rtp_packets_total{direction="in"} 100`, `parkd_rtp_packets_total{direction="out"} 5000`,
+		`parkd_rtp_late_seconds_bucket{le="0.002"} 2`, `parkd_rtp_late_seconds_count 3`,
+	} {
+		if !strings.Contains(page, "\n"+line+"\n") {
+			t.Errorf("missing: %s", line)
+		}
+	}
+	if t.Failed() {
+		t.Log(page)
+	}
+}
+
+// Before anything is there to be read, and with reasons without end.
+func TestMetricsBounds(t *testing.T) {
+	m := NewMetrics(prometheus.NewRegistry())
+	for i := range 3 * maxReasons {
+		m.Refused(fmt.Sprint("reason ", i))
+	}
+	families, err := m.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if n := len(f.GetMetric()); f.GetName() == "parkd_refused_total" && n != maxReasons+1 {
+			t.Errorf("%d reasons", n)
+		}
+	}
+}

@@ -1,0 +1,222 @@
+package bubble
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"parkd/test/kit"
+	"parkd/test/kit/phone"
+)
+
+func TestAHeldCallerHearsNothingUntilTheyResume(t *testing.T) {
+	for name, hold := range map[string]phone.SDP{
+		"sendonly": {Direction: "sendonly"}, "inactive": {Direction: "inactive"}, "0.0.0.0": {Address: "0.0.0.0"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			run(t, func(s *kit.Site) {
+				alice, bob := s.Phone("alice"), s.Phone("bob")
+				parked := park(alice, bob)
+				hearsMusic(s, parked)
+				answer := parked.Change(hold)
+				if want := map[string]string{"sendonly": "a=recvonly", "inactive": "a=inactive"}[name]; !strings.Contains(answer.Body, want) {
+					s.T.Errorf("hold answered without %s:\n%s", want, answer.Body)
+				}
+				hearsNothing(s, parked)
+				before := parked.Media.Got(time.Time{})
+				parked.Change(phone.SDP{})
+				s.Wait(30 * time.Millisecond)
+				hearsMusic(s, parked)
+				if all := parked.Media.Got(time.Time{}); all[len(before)].SSRC != before[0].SSRC {
+					s.T.Error("music goes on as another stream")
+				}
+				if name == "sendonly" {
+					s.Golden("hold-and-resume")
+				}
+				goodbye(s, retrieve(s, bob, parked), parked)
+			})
+		})
+	}
+}
+
+func TestAReinviteWithoutAnOfferGetsOurs(t *testing.T) {
+	run(t, func(s *kit.Site) {
+		alice := s.Phone("alice")
+		c := alice.Call("701", phone.Opts{})
+		r := c.AskOffer().Expect(200)
+		if !strings.Contains(r.Body, "m=audio") {
+			s.T.Fatalf("no offer in\n%s", r.Body)
+		}
+		c.Ack()
+		hearsMusic(s, c)
+		c.Hangup()
+	})
+}
+
+func TestAReinviteWithoutACommonCodecChangesNothing(t *testing.T) {
+	run(t, func(s *kit.Site) {
+		alice := s.Phone("alice")
+		c := alice.Call("701", phone.Opts{})
+		r := c.Reinvite(phone.SDP{Formats: "18"}).Expect(488)
+		if r.Get("Warning") == "" {
+			s.T.Error("488 without Warning")
+		}
+		c.ExpectAlive()
+		hearsMusic(s, c)
+		c.Hangup()
+	})
+}
+
+func TestAnOfferlessCallIsParked(t *testing.T) {
+	run(t, func(s *kit.Site) {
+		alice, bob := s.Phone("alice"), s.Phone("bob")
+		parked := alice.Invite("701", phone.Opts{Offerless: true, ReferredBy: bob.URI()})
+		r := parked.Expect(200)
+		for _, codec := range []string{"PCMU/8000", "PCMA/8000", "G722/8000", "telephone-event/8000"} {
+			if !strings.Contains(r.Body, codec) {
+				s.T.Errorf("%s is not offered:\n%s", codec, r.Body)
+			}
+		}
+		parked.Ack()
+		s.Wait(30 * time.Millisecond)
+		hearsMusic(s, parked)
+		s.Golden("offerless")
+		fetched := bob.Invite("*4701", phone.Opts{Offerless: true})
+		fetched.Expect(200)
+		fetched.Ack()
+		talk(s, fetched, parked)
+		goodbye(s, fetched, parked)
+	})
+}
+
+func TestAnOfferlessCallWithoutACommonCodecIsEnded(t *testing.T) {
+	run(t, func(s *kit.Site) {
+		alice := s.Phone("alice")
+		c := alice.Invite("701", phone.Opts{Offerless: true, SDP: phone.SDP{Formats: "18"}})
+		c.Expect(200)
+		c.Ack()
+		c.ExpectEnd(time.Second)
+		free(s, s.Phone("bob"))
+	})
+}
+
+func TestAnOfferlessRetrieverWithoutACommonCodecLeavesTheCallParked(t *testing.T) {
+	run(t, func(s *kit.Site) {
+		alice, bob := s.Phone("alice"), s.Phone("bob")
+		parked := park(alice, bob)
+		c := bob.Invite("*4701", phone.Opts{Offerless: true, SDP: phone.SDP{Formats: "18"}})
+		c.Expect(200)
+		c.Ack()
+		c.ExpectEnd(time.Second)
+		s.Wait(30 * time.Millisecond)
+		hearsMusic(s, parked)
+		goodbye(s, retrieve(s, bob, parked), parked)
+	})
+}
+
+func timed(value string) phone.Opts {
+	return phone.Opts{Headers: []string{"Supported: timer", "Session-Expires: " + value, "Allow: INVITE, ACK, BYE, CANCEL, OPTIONS"}}
+}
+
+func TestASessionThatThePhoneDoesNotRefreshExpires(t *testing.T) {
+	run(t, func(s *kit.Site) {
+		alice := s.Phone("alice")
+		c := alice.Call("701", timed("1800;refresher=uac"))
+		r := c.Tx.All(200)[0]
+		if got := r.Get("Session-Expires"); got != "1800;refresher=uac" || !strings.Contains(r.Get("Require"), "timer") {
+			s.T.Errorf("Session-Expires %q, Require %q", got, r.Get("Require"))
+		}
+		s.Wait(15 * time.Minute)
+		refresh := c.Reinvite(phone.SDP{}, "Supported: timer", "Session-Expires: 1800;refresher=uac")
+		if got := refresh.Expect(200).Get("Session-Expires"); got != "1800;refresher=uac" {
+			s.T.Errorf("refresh answered with Session-Expires %q", got)
+		}
+		c.Ack()
+		start := time.Now()
+		s.Wait(29 * time.Minute)
+		c.ExpectAlive()
+		c.ExpectEnd(2 * time.Minute)
+		about(s, "end of the session", time.Since(start), 30*time.Minute-32*time.Second) // RFC 4028 10
+	})
+}
+
+func TestParkdRefreshesASessionWhenItIsTheRefresher(t *testing.T) {
+	for method, allow := range map[string]string{"INVITE": "INVITE, ACK, BYE, CANCEL", "UPDATE": "INVITE, ACK, BYE, CANCEL, UPDATE"} {
+		t.Run(method, func(t *testing.T) {
+			run(t, func(s *kit.Site) {
+				alice := s.Phone("alice")
+				c := alice.Call("701", phone.Opts{Headers: []string{
+					"Supported: timer", "Session-Expires: 1800;refresher=uas", "Allow: " + allow,
+				}})
+				if got := c.Tx.All(200)[0].Get("Session-Expires"); got != "1800;refresher=uas" {
+					s.T.Errorf("Session-Expires %q", got)
+				}
+				start := time.Now()
+				s.Wait(2 * time.Hour)
+				c.ExpectAlive()
+				got := c.Got(method)
+				if len(got) < 7 || len(got) > 8 {
+					s.T.Errorf("%d refreshes in two hours, want 8", len(got))
+				}
+				about(s, "first refresh", got[0].At.Sub(start), 15*time.Minute)
+				hearsMusic(s, c)
+				c.Hangup()
+			})
+		})
+	}
+}
+
+func TestARefusedRefreshEndsADeadSessionOnly(t *testing.T) {
+	for code, alive := range map[int]bool{481: false, 408: false, 500: true, 488: true} {
+		t.Run(strings.TrimSpace(time.Duration(code).String()), func(t *testing.T) {
+			run(t, func(s *kit.Site) {
+				alice := s.Phone("alice")
+				c := alice.Call("701", timed("1800;refresher=uas"))
+				alice.Auto("INVITE", code)
+				s.Wait(16 * time.Minute)
+				if ended := !c.Ended().IsZero(); ended == alive {
+					s.T.Errorf("ended: %v", ended)
+				}
+				if alive {
+					c.Hangup()
+				}
+			})
+		})
+	}
+}
+
+func TestATooShortSessionIsRefused(t *testing.T) {
+	run(t, func(s *kit.Site) {
+		alice := s.Phone("alice")
+		r := alice.Invite("701", timed("60")).Expect(422)
+		if got := r.Get("Min-SE"); got != "90" {
+			s.T.Errorf("Min-SE %q, want 90", got)
+		}
+		free(s, alice)
+	})
+}
+
+func TestWhenBothChangeTheSessionOneWaits(t *testing.T) {
+	run(t, func(s *kit.Site) {
+		alice := s.Phone("alice")
+		c := alice.Call("701", timed("1800;refresher=uas"))
+		alice.Auto("INVITE", 0)
+		s.Wait(15*time.Minute + 100*time.Millisecond) // parkd's re-INVITE is under way
+		c.Reinvite(phone.SDP{}).Expect(491)
+		s.Wait(time.Second)
+		c.Late(200, "INVITE")
+		s.Wait(time.Second)
+		c.Change(phone.SDP{})
+		hearsMusic(s, c)
+
+		alice.Auto("INVITE", 491)
+		s.Wait(15 * time.Minute)
+		alice.Auto("INVITE", 200)
+		s.Wait(10 * time.Second)
+		c.ExpectAlive()
+		if n := len(c.Got("INVITE")); n != 3 {
+			s.T.Errorf("%d re-INVITEs, want 3: one late, one refused, its repetition", n)
+		}
+		c.Hangup()
+	})
+}
