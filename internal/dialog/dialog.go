@@ -47,7 +47,8 @@ type Dialog struct {
 }
 
 // FromRequest makes the dialog of a request that we accept (UAS, RFC 3261
-// 12.1.1). localTag is the To tag of our responses; "" takes r.LocalTag().
+// 12.1.1). localTag is the To tag of our responses, and must be chosen before
+// the first of them; "" takes r.LocalTag().
 func FromRequest(r *sipua.Request, localTag string) (Dialog, error) {
 	if localTag == "" {
 		localTag = r.LocalTag()
@@ -255,5 +256,5 @@ func (d *Dialog) Refresh(res *sip.Response) {
 	}
 }
 
-// Remote address of the peer as it came last, for logs.
+// Peer is the address that the peer came from last, for logs.
 func (d *Dialog) Peer() netip.AddrPort { return d.Flow.Remote }

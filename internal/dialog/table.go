@@ -1,6 +1,7 @@
 package dialog
 
 import (
+	"cmp"
 	"errors"
 	"hash/maphash"
 	"slices"
@@ -57,9 +58,16 @@ type Entry struct {
 
 	mu    sync.Mutex // leaf, but for the queue's own lock
 	queue *Queue
-	last  uint32           // highest CSeq delivered; 0 = none
-	held  []*sipua.Request // waiting for a predecessor, by CSeq
+	last  uint32 // highest CSeq delivered; 0 = none
+	held  []held // waiting for a predecessor, by CSeq
 	timer *Timer
+}
+
+// held is a request that waits for its predecessor until a time.
+type held struct {
+	r     *sipua.Request
+	seq   uint32
+	until time.Time
 }
 
 // Add puts a dialog into the table. remoteSeq is the highest CSeq that the
@@ -89,12 +97,12 @@ func (t *Table) Remove(id ID) {
 		return
 	}
 	e.mu.Lock()
-	held := e.held
+	waiting := e.held
 	e.held = nil
 	e.timer.Stop()
 	e.mu.Unlock()
-	for _, r := range held {
-		r.Reply(sip.StatusCallTransactionDoesNotExists, "")
+	for _, h := range waiting {
+		h.r.Reply(sip.StatusCallTransactionDoesNotExists, "")
 	}
 }
 
@@ -193,48 +201,56 @@ func (e *Entry) SetQueue(q *Queue) {
 
 // deliver queues a request, and what waited for it, in CSeq order. One whose
 // predecessor is missing waits for it for 20 ms: the transaction layer hands
-// messages over on a goroutine each, and networks reorder. A gap in the
-// numbers is legal, so it then goes ahead.
+// messages over on a goroutine each, and networks reorder. So does the first
+// one of a dialog, unless no number can be before its. A gap in the numbers is
+// legal: when the time is over, the request goes ahead.
 func (e *Entry) deliver(r *sipua.Request) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	seq := sipua.CSeq(r.Request)
-	if e.last == 0 || seq <= e.last+1 {
+	if seq <= e.last+1 {
 		e.post(r)
-		for len(e.held) > 0 && sipua.CSeq(e.held[0].Request) <= e.last+1 {
-			next := e.held[0]
-			e.held = e.held[1:]
-			e.post(next)
-		}
-		if len(e.held) == 0 {
-			e.timer.Stop()
-			e.held, e.timer = nil, nil
-		}
-		return
+	} else {
+		i, _ := slices.BinarySearchFunc(e.held, seq, func(h held, n uint32) int { return cmp.Compare(h.seq, n) })
+		e.held = slices.Insert(e.held, i, held{r: r, seq: seq, until: time.Now().Add(gap)})
 	}
-	i, _ := slices.BinarySearchFunc(e.held, seq, func(h *sipua.Request, n uint32) int {
-		return int(int64(sipua.CSeq(h.Request)) - int64(n))
-	})
-	e.held = slices.Insert(e.held, i, r)
-	if len(e.held) >= maxHeld {
-		e.flush()
-	} else if e.timer == nil {
-		e.timer = e.table.wheel.After(gap, e.queue, func() {
-			e.mu.Lock()
-			defer e.mu.Unlock()
-			e.flush()
-		})
-	}
+	e.release(time.Now())
 }
 
-// flush delivers all that waits. It holds mu.
-func (e *Entry) flush() {
-	e.timer.Stop()
-	held := e.held
-	e.held, e.timer = nil, nil
-	for _, r := range held {
-		e.post(r)
+// release delivers from those that wait all whose predecessor has come or
+// whose time is over, with what is before them. It holds mu.
+func (e *Entry) release(now time.Time) {
+	n := 0 // how many go
+	for i, h := range e.held {
+		if !now.Before(h.until) || len(e.held)-n > maxHeld {
+			n = i + 1
+		}
 	}
+	for i := 0; i < len(e.held); i++ {
+		if i >= n && e.held[i].seq > e.last+1 {
+			break
+		}
+		e.post(e.held[i].r)
+		n = max(n, i+1)
+	}
+	e.held = e.held[n:]
+	e.timer.Stop()
+	e.timer = nil
+	if len(e.held) == 0 {
+		e.held = nil
+		return
+	}
+	next := e.held[0].until
+	for _, h := range e.held {
+		if h.until.Before(next) {
+			next = h.until
+		}
+	}
+	e.timer = e.table.wheel.After(next.Sub(now), e.queue, func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.release(time.Now())
+	})
 }
 
 // post queues one request; it holds mu, so that the order stands. What cannot

@@ -45,12 +45,14 @@ func sessionAsked(req *sipua.Request) (sipua.SessionExpires, error) {
 	return se, nil
 }
 
-func timerSupported(req *sipua.Request) bool { return sipua.HasToken(req.Request, "supported", "timer") }
+func timerSupported(req *sipua.Request) bool {
+	return sipua.HasToken(req.Request, "supported", "timer")
+}
 
 // negotiate takes the session interval that a request asks for and writes ours
 // into its 2xx (RFC 4028 9).
 func (s *sessionTimer) negotiate(l *Leg, req *sipua.Request, res *sip.Response) {
-	s.update = takes(req.Request, sip.UPDATE)
+	s.learn(req.Request)
 	se, err := sessionAsked(req)
 	if err != nil || se.Seconds == 0 {
 		s.stop()
@@ -75,7 +77,7 @@ func (s *sessionTimer) negotiate(l *Leg, req *sipua.Request, res *sip.Response) 
 
 // accept reads the Session-Expires of a 2xx to a request of ours (RFC 4028 7.2).
 func (s *sessionTimer) accept(l *Leg, res *sip.Response) {
-	s.update = takes(res, sip.UPDATE)
+	s.learn(res)
 	h, _ := sipua.Header(res, "session-expires")
 	se, err := sipua.ParseSessionExpires(h)
 	if err != nil || se.Seconds == 0 {
@@ -192,6 +194,10 @@ func (l *Leg) reoffered(res *sip.Response, err error) {
 	}
 }
 
-func takes(msg sip.Message, method sip.RequestMethod) bool {
-	return sipua.HasToken(msg, "allow", string(method))
+// learn notes whether the peer takes UPDATE. A message without Allow says
+// nothing about it (RFC 3261 20.5).
+func (s *sessionTimer) learn(msg sip.Message) {
+	if _, ok := sipua.Header(msg, "allow"); ok {
+		s.update = sipua.HasToken(msg, "allow", string(sip.UPDATE))
+	}
 }

@@ -138,9 +138,10 @@ func (e *Engine) Open(ip netip.Addr) (*Port, error) {
 	}
 }
 
-// maxTries bounds how many ports taken by others one Open meets. Each of them is
-// met once in portRetry, so that opening takes constant time on the whole.
-const maxTries = 256
+// maxTries bounds how many ports taken by others one Open meets: all that a range
+// can have, so that nobody is refused while a port is free. Each is met once in
+// portRetry, at some 10 µs, so that opening takes constant time on the whole.
+const maxTries = 1 << 15
 
 // take takes a port number out of the pool.
 func (e *Engine) take(tries *int) (uint16, error) {

@@ -121,7 +121,6 @@ func (t *Transaction) emit(res *sip.Response, err error) {
 // follow passes responses on until the transaction ends. It returns a
 // challenge, when that may be answered, instead of passing it on.
 func (t *Transaction) follow(ctx context.Context, tx *sip.ClientTx, l *layer, req *sip.Request) *sip.Response {
-	invite := req.IsInvite()
 	tx.OnRetransmission(func(res *sip.Response) {
 		select {
 		case t.again <- res:
@@ -136,44 +135,48 @@ func (t *Transaction) follow(ctx context.Context, tx *sip.ClientTx, l *layer, re
 			l.cancel(req, hdrs)
 			given = time.After(sip.Timer_B) // RFC 3261 9.1
 		}
+		var err error
 		select {
 		case res := <-tx.Responses():
-			if res.IsProvisional() {
-				proceeding = true
-				t.emit(res, nil)
-				continue
+			if !res.IsProvisional() {
+				return t.final(ctx, tx, req, res, wanted)
 			}
-			challenged := res.StatusCode == sip.StatusUnauthorized || res.StatusCode == sip.StatusProxyAuthRequired
-			if challenged && !wanted {
-				t.finish(tx, invite)
-				return res
-			}
+			proceeding = true
 			t.emit(res, nil)
-			if invite && res.IsSuccess() {
-				t.linger(ctx, tx)
-				return nil
-			}
-			t.finish(tx, invite)
-			return nil
+			continue
 		case hdrs = <-cancel:
-			wanted, cancel = invite, nil
+			wanted, cancel = req.IsInvite(), nil
+			continue
 		case <-given:
-			tx.Terminate()
-			t.emit(nil, fmt.Errorf("%s after CANCEL: %w", req.Method, ErrTimeout))
-			return nil
+			err = fmt.Errorf("%s after CANCEL: %w", req.Method, ErrTimeout)
 		case <-tx.Done():
-			t.emit(nil, failure(req, tx.Err()))
-			return nil
+			err = failure(req, tx.Err())
 		case <-ctx.Done():
-			tx.Terminate()
-			t.emit(nil, ctx.Err())
-			return nil
+			err = ctx.Err()
 		case <-t.e.done:
-			tx.Terminate()
-			t.emit(nil, ErrClosed)
-			return nil
+			err = ErrClosed
 		}
+		tx.Terminate()
+		t.emit(nil, err)
+		return nil
 	}
+}
+
+// final passes a final response on, or returns it when it is a challenge that
+// may be answered.
+func (t *Transaction) final(ctx context.Context, tx *sip.ClientTx, req *sip.Request, res *sip.Response, cancelled bool) *sip.Response {
+	challenge := res.StatusCode == sip.StatusUnauthorized || res.StatusCode == sip.StatusProxyAuthRequired
+	if challenge && !cancelled {
+		t.finish(tx, req.IsInvite())
+		return res
+	}
+	t.emit(res, nil)
+	if req.IsInvite() && res.IsSuccess() {
+		t.linger(ctx, tx)
+	} else {
+		t.finish(tx, req.IsInvite())
+	}
+	return nil
 }
 
 // finish ends a transaction after its final response. One of INVITE stays for
@@ -224,9 +227,7 @@ func (e *Endpoint) begin(ctx context.Context, req *sip.Request, to Target, flow 
 		e.address(req, h)
 		f := h.flow()
 		flow.Store(&f)
-		dial, cancel := context.WithTimeout(ctx, dialLimit)
-		tx, err := h.layer.txl.Request(dial, req)
-		cancel()
+		tx, err := e.dial(ctx, h.layer, req)
 		if err == nil { // else tx is a typed nil (sipgo trap 15)
 			return tx, h.layer, nil
 		}
@@ -239,6 +240,25 @@ func (e *Endpoint) begin(ctx context.Context, req *sip.Request, to Target, flow 
 		}
 	}
 	return nil, nil, fmt.Errorf("%s: %w: %w", req.Method, ErrTransport, errors.Join(faults...))
+}
+
+// dial starts a transaction; opening a connection ends after 2 s, and at
+// Shutdown.
+func (e *Endpoint) dial(ctx context.Context, l *layer, req *sip.Request) (*sip.ClientTx, error) {
+	ctx, cancel := context.WithTimeout(ctx, dialLimit)
+	defer cancel()
+	ended := make(chan struct{})
+	defer close(ended)
+	if l.packet == nil {
+		go func() {
+			select {
+			case <-e.done:
+				cancel()
+			case <-ended:
+			}
+		}()
+	}
+	return l.txl.Request(ctx, req)
 }
 
 func (h hop) flow() Flow {
@@ -287,149 +307,6 @@ func (e *Endpoint) address(req *sip.Request, h hop) {
 	if h.network == "udp" {
 		req.Laddr = sip.Addr{IP: h.local.Addr().AsSlice(), Port: int(h.local.Port())}
 	}
-}
-
-// cancel sends a CANCEL for an INVITE that is under way (RFC 3261 9.1), to
-// where that went; its own answer means nothing.
-func (l *layer) cancel(invite *sip.Request, hdrs []sip.Header) {
-	c := sip.NewRequest(sip.CANCEL, *invite.Recipient.Clone())
-	c.AppendHeader(invite.Via().Clone())
-	sip.CopyHeaders("Route", invite, c)
-	maxForwards := sip.MaxForwardsHeader(70)
-	c.AppendHeader(&maxForwards)
-	for _, h := range []sip.Header{invite.From(), invite.To(), invite.CallID()} {
-		c.AppendHeader(sip.HeaderClone(h))
-	}
-	c.AppendHeader(&sip.CSeqHeader{SeqNo: invite.CSeq().SeqNo, MethodName: sip.CANCEL})
-	for _, h := range hdrs {
-		c.AppendHeader(h)
-	}
-	c.SetBody(nil)
-	sanitize(c)
-	c.SetTransport(invite.Transport())
-	c.SetDestination(invite.Destination())
-	c.Laddr = invite.Laddr
-	l.e.spawn(func() {
-		tx, err := l.txl.Request(context.Background(), c)
-		if err != nil {
-			l.e.log.Debug().Err(err).Msg("CANCEL not sent")
-			return
-		}
-		defer tx.Terminate()
-		for {
-			select {
-			case res := <-tx.Responses():
-				if !res.IsProvisional() {
-					_ = tx.Err()
-					return
-				}
-			case <-tx.Done():
-				return
-			case <-l.e.done:
-				return
-			}
-		}
-	})
-}
-
-func (e *Endpoint) send(req *sip.Request, to Target) error {
-	deliver := func() error {
-		list, err := e.hops(context.Background(), req, to)
-		if err != nil {
-			return fmt.Errorf("%s: %w: %w", req.Method, ErrTransport, err)
-		}
-		complete(req, e.settings.Load().UserAgent)
-		var faults []error
-		for _, h := range list {
-			e.address(req, h)
-			if err = h.layer.tpl.WriteMsg(req); err == nil {
-				return nil
-			}
-			faults = append(faults, err)
-			h.drop()
-			for req.RemoveHeader("Via") {
-			}
-		}
-		return fmt.Errorf("%s: %w: %w", req.Method, ErrTransport, errors.Join(faults...))
-	}
-	if e.closed() {
-		return ErrClosed
-	}
-	if e.sendsAtOnce(req, to) {
-		return deliver()
-	}
-	if !e.spawn(func() {
-		if err := deliver(); err != nil {
-			e.log.Warn().Err(err).Str("call_id", CallID(req)).Msg("ACK not sent")
-		}
-	}) {
-		return ErrClosed
-	}
-	return nil
-}
-
-// sendsAtOnce says whether sending needs neither DNS nor a connection.
-func (e *Endpoint) sendsAtOnce(req *sip.Request, to Target) bool {
-	if to.Flow.Network == "tcp" || to.Flow.Network == "tls" {
-		return false
-	}
-	if to.Addr != "" {
-		_, err := netip.ParseAddrPort(to.Addr)
-		return err == nil
-	}
-	uri := req.Recipient
-	if to.URI != "" {
-		if sip.ParseUri(to.URI, &uri) != nil {
-			return false
-		}
-	} else if r := req.Route(); r != nil {
-		uri = r.Address
-	}
-	_, err := ParseHost(uri.Host)
-	return err == nil && transportOf(&uri, to.Flow.Network) == "udp"
-}
-
-func (e *Endpoint) sendResponse(res *sip.Response, f Flow) error {
-	sanitize(res)
-	res.SetTransport(strings.ToUpper(f.Network))
-	l, addr := e.stream, f.Remote.String()
-	if f.Network == "udp" {
-		l = e.udpLayer(f, f.Remote.Addr())
-	}
-	if l == nil {
-		return fmt.Errorf("%d: %w: %w", res.StatusCode, ErrTransport, ErrNoRoute)
-	}
-	if l.packet != nil {
-		res.SetDestination(viaDestination(res, f))
-		addr = string(l.packet.self)
-	}
-	c, err := l.tpl.GetConnection(f.Network, addr)
-	if err != nil {
-		return fmt.Errorf("%d: %w: %w", res.StatusCode, ErrTransport, err)
-	}
-	defer c.TryClose()
-	if err := c.WriteMsg(res); err != nil {
-		return fmt.Errorf("%d: %w: %w", res.StatusCode, ErrTransport, err)
-	}
-	return nil
-}
-
-// viaDestination is where a response goes over UDP (RFC 3261 18.2.2, RFC 3581
-// 4): the address that the request came from, and the port of its Via unless
-// that has rport.
-func viaDestination(res *sip.Response, f Flow) string {
-	via := res.Via()
-	if via == nil {
-		return f.Remote.String()
-	}
-	if _, ok := URIParam(via.Params, "rport"); ok {
-		return f.Remote.String()
-	}
-	port := via.Port
-	if port == 0 {
-		port = sip.DefaultUdpPort
-	}
-	return netip.AddrPortFrom(f.Remote.Addr(), uint16(port)).String()
 }
 
 // NewTag, NewBranch and NewCallID make random identifiers (RFC 3261 19.3,

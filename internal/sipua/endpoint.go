@@ -117,9 +117,10 @@ type Endpoint struct {
 	unready   atomic.Int32
 	done      chan struct{}
 	closeOnce sync.Once
-	wg        sync.WaitGroup // serving, and client transactions
-	spawnMu   sync.Mutex     // leaf: orders spawn and Shutdown's wait
-	ended     bool           // owned by spawnMu
+	sending   sync.WaitGroup // client transactions
+	serving   sync.WaitGroup // listeners
+	enterMu   sync.Mutex     // leaf: orders enter and Shutdown's wait
+	ended     bool           // owned by enterMu
 	floodLog  zerolog.Logger // a few lines a second
 }
 
@@ -218,9 +219,13 @@ func (e *Endpoint) Serve(ctx context.Context) error {
 	errs := make(chan error, len(e.opts.Listeners))
 	for _, l := range e.layers {
 		for _, serve := range l.serve {
-			if !e.spawn(func() { errs <- serve() }) {
+			if !e.enter(&e.serving) {
 				return ErrClosed
 			}
+			go func() {
+				defer e.serving.Done()
+				errs <- serve()
+			}()
 		}
 	}
 	var err error
@@ -236,31 +241,47 @@ func (e *Endpoint) Serve(ctx context.Context) error {
 	return err
 }
 
-// Shutdown closes listeners, connections and transactions and waits for what
-// the endpoint started. Nothing is refused or drained here: whoever owns the
-// calls does that before. It may be called again.
+// Shutdown ends what the endpoint is sending, closes listeners, connections
+// and transactions, and waits for what it started. Nothing is refused or
+// drained here: whoever owns the calls does that before. It may be called
+// again, but not from a handler or callback, for which it waits.
 func (e *Endpoint) Shutdown() {
 	e.closeOnce.Do(func() {
-		e.spawnMu.Lock()
+		e.enterMu.Lock()
 		e.ended = true
-		e.spawnMu.Unlock()
+		e.enterMu.Unlock()
 		close(e.done)
+		// A sender that finds its socket gone would have sipgo open another
+		// one; so the senders end first.
+		e.sending.Wait()
 		for _, l := range e.layers {
 			l.close()
 		}
 		e.cancels.close()
 	})
-	e.wg.Wait()
+	e.serving.Wait()
 }
 
-// spawn runs f on a goroutine that Shutdown waits for; false = it has begun.
-func (e *Endpoint) spawn(f func()) bool {
-	e.spawnMu.Lock()
-	defer e.spawnMu.Unlock()
+// enter counts a goroutine that Shutdown waits for; false = it has begun.
+func (e *Endpoint) enter(g *sync.WaitGroup) bool {
+	e.enterMu.Lock()
+	defer e.enterMu.Unlock()
 	if e.ended {
 		return false
 	}
-	e.wg.Go(f)
+	g.Add(1)
+	return true
+}
+
+// spawn runs f, which sends, on a goroutine that Shutdown waits for.
+func (e *Endpoint) spawn(f func()) bool {
+	if !e.enter(&e.sending) {
+		return false
+	}
+	go func() {
+		defer e.sending.Done()
+		f()
+	}()
 	return true
 }
 

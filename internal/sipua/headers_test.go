@@ -368,3 +368,27 @@ func FuzzMask(f *testing.F) {
 	f.Add([]byte("Authorization: Digest response=\"0123\"\r\n"))
 	f.Fuzz(func(t *testing.T, b []byte) { Mask(b) })
 }
+
+// TestSanitize: a line break in any part of any header that we write.
+func TestSanitize(t *testing.T) {
+	const evil = "x\r\nInjected: y"
+	uri := sip.Uri{Scheme: "sip", User: evil, Host: "h", UriParams: sip.HeaderParams{{K: "p", V: evil}}}
+	id := sip.CallIDHeader(evil)
+	for _, h := range []sip.Header{
+		&sip.FromHeader{DisplayName: evil, Address: uri}, &sip.ToHeader{Params: sip.HeaderParams{{K: "tag", V: evil}}},
+		&sip.ContactHeader{Address: uri}, &sip.RouteHeader{Address: uri}, &sip.RecordRouteHeader{Address: uri}, &id,
+		&sip.ViaHeader{Host: evil}, &sip.CSeqHeader{MethodName: evil}, &sip.ReferToHeader{Address: uri}, sip.NewHeader("Subject", evil), sip.NewHeader(evil, "x"),
+	} {
+		req := sip.NewRequest(sip.INVITE, *uri.Clone())
+		req.AppendHeader(h)
+		sanitize(req)
+		if s := req.String(); strings.Count(s, "\r\n") != 3 || strings.Contains(s, "\nInjected") {
+			t.Errorf("%T: %q", h, s)
+		}
+	}
+	res := sip.NewResponse(200, evil)
+	sanitize(res)
+	if strings.Contains(res.String(), "\nInjected") {
+		t.Errorf("%q", res)
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -52,7 +53,7 @@ func (e *Endpoint) addListener(l Listener) error {
 	case (l.Network == "tcp" || l.Network == "tls") && l.Stream != nil:
 		if e.stream == nil {
 			e.stream = e.newLayer(sip.WithTransportLayerTransports(sip.TransportsConfig{
-				TCP: newTCP(), TLS: &sip.TransportTLS{TransportTCP: newTCP()},
+				TCP: e.newTCP(), TLS: &sip.TransportTLS{TransportTCP: e.newTCP()},
 			}))
 			e.layers = append(e.layers, e.stream)
 		}
@@ -80,12 +81,17 @@ func (l *layer) addStream(s Listener) {
 	l.serve = append(l.serve, func() error { return l.tpl.ServeTCP(w) })
 }
 
-func newTCP() *sip.TransportTCP {
+func (e *Endpoint) newTCP() *sip.TransportTCP {
 	return &sip.TransportTCP{
 		ReadTimeout:  idleLimit,
 		WriteTimeout: writeLimit,
 		DialerCreate: func(local net.Addr) net.Dialer {
-			d := net.Dialer{Timeout: dialLimit}
+			d := net.Dialer{Timeout: dialLimit, Control: func(string, string, syscall.RawConn) error {
+				if e.closed() { // a response whose connection Shutdown has closed
+					return ErrClosed
+				}
+				return nil
+			}}
 			if a, ok := local.(*net.TCPAddr); ok && a != nil {
 				d.LocalAddr = a
 			}
@@ -135,7 +141,11 @@ func (l *layer) close() {
 		c()
 	}
 	l.txl.Close()
-	l.tpl.Close()
+	// The pool of a UDP layer holds this one socket only, and stays: a message
+	// that is on its way up would make sipgo open a new one in its place.
+	if l.packet == nil {
+		l.tpl.Close()
+	}
 }
 
 func (l *layer) strayResponse(res *sip.Response) {

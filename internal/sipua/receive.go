@@ -76,7 +76,7 @@ func (e *Endpoint) incoming(r *Request) {
 // CANCEL has ended it already.
 func (r *Request) watch() bool {
 	if !r.IsInvite() {
-		r.e.after(unanswered, func() {
+		r.patience = r.e.after(unanswered, func() {
 			if r.state.Load() == pending {
 				r.e.log.Error().Str("method", r.Method.String()).Str("call_id", CallID(r.Request)).Msg("request was never answered")
 				r.tx.Terminate()

@@ -6,6 +6,7 @@ import (
 	"net"
 	"runtime/debug"
 	"sync/atomic"
+	"time"
 
 	"github.com/emiago/sipgo/sip"
 )
@@ -29,6 +30,7 @@ type Request struct {
 	state    atomic.Int32
 	onCancel atomic.Pointer[func()]
 	tag      atomic.Pointer[string] // To tag of our responses
+	patience *time.Timer            // for the handler; nil for INVITE
 }
 
 // Respond sends a response, final or provisional. A 2xx to an INVITE may be
@@ -51,6 +53,9 @@ func (r *Request) Respond(res *sip.Response) error {
 			return r.write(res) // RFC 6026 7.1: the core's own retransmission
 		}
 		return ErrAnswered
+	}
+	if r.patience != nil {
+		r.patience.Stop()
 	}
 	defer r.e.cancels.answered(r)
 	if err := r.send(res); err != nil {

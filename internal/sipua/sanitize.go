@@ -14,22 +14,22 @@ func sanitize(m sip.Message) {
 	for i, h := range list {
 		switch h := h.(type) {
 		case *sip.FromHeader:
-			clean(&h.DisplayName)
+			cleanDisplay(&h.DisplayName)
 		case *sip.ToHeader:
-			clean(&h.DisplayName)
+			cleanDisplay(&h.DisplayName)
 		case *sip.ContactHeader:
-			clean(&h.DisplayName)
+			cleanDisplay(&h.DisplayName)
 		}
-		if v := h.Value(); strings.ContainsAny(v, "\r\n\x00") {
-			list[i] = sip.NewHeader(h.Name(), Clean(v))
+		if breaks(h) {
+			list[i] = sip.NewHeader(Clean(h.Name()), Clean(h.Value()))
 		}
 	}
 	switch m := m.(type) {
 	case *sip.Request:
-		for _, s := range []*string{&m.Recipient.User, &m.Recipient.Host} {
-			if !isClean(*s) {
-				*s = strings.ReplaceAll(Clean(*s), " ", "")
-			}
+		if uriBreaks(&m.Recipient) {
+			text := strings.ReplaceAll(Clean(m.Recipient.String()), " ", "")
+			m.Recipient = sip.Uri{}
+			sip.ParseUri(text, &m.Recipient)
 		}
 	case *sip.Response:
 		if !isClean(m.Reason) {
@@ -38,7 +38,47 @@ func sanitize(m sip.Message) {
 	}
 }
 
-func clean(display *string) {
+// breaks says whether a header would end its line early. It looks at the parts,
+// since writing each header to look at it would cost as much as sending it.
+func breaks(h sip.Header) bool {
+	switch h := h.(type) {
+	case *sip.FromHeader:
+		return uriBreaks(&h.Address) || paramsBreak(h.Params)
+	case *sip.ToHeader:
+		return uriBreaks(&h.Address) || paramsBreak(h.Params)
+	case *sip.ContactHeader:
+		return uriBreaks(&h.Address) || paramsBreak(h.Params)
+	case *sip.RouteHeader:
+		return uriBreaks(&h.Address)
+	case *sip.RecordRouteHeader:
+		return uriBreaks(&h.Address)
+	case *sip.ViaHeader:
+		return lineBreaks(h.ProtocolName) || lineBreaks(h.ProtocolVersion) || lineBreaks(h.Transport) || lineBreaks(h.Host) || paramsBreak(h.Params)
+	case *sip.CSeqHeader:
+		return lineBreaks(string(h.MethodName))
+	case *sip.MaxForwardsHeader, *sip.ContentLengthHeader, *sip.ExpiresHeader:
+		return false
+	}
+	return lineBreaks(h.Name()) || lineBreaks(h.Value())
+}
+
+func uriBreaks(u *sip.Uri) bool {
+	return lineBreaks(u.Scheme) || lineBreaks(u.User) || lineBreaks(u.Password) || lineBreaks(u.Host) || lineBreaks(u.Raw()) ||
+		paramsBreak(u.UriParams) || paramsBreak(u.Headers)
+}
+
+func paramsBreak(ps sip.HeaderParams) bool {
+	for _, kv := range ps {
+		if lineBreaks(kv.K) || lineBreaks(kv.V) {
+			return true
+		}
+	}
+	return false
+}
+
+func lineBreaks(s string) bool { return strings.ContainsAny(s, "\r\n\x00") }
+
+func cleanDisplay(display *string) {
 	if s := safeDisplay(*display); s != *display {
 		*display = s
 	}

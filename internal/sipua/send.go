@@ -66,7 +66,12 @@ func (e *Endpoint) Contact(user string, flow Flow) sip.ContactHeader {
 	return e.contact(user, flow)
 }
 
-// Allow, Supported and Accept are the values of these headers: what the
-// endpoint and its handlers take.
-func (e *Endpoint) Allow() sip.Header     { return sip.NewHeader("Allow", allow) }
+// Allow is the header of that name: the methods that the endpoint and the
+// usages on it take (RFC 3261 20.5).
+func (e *Endpoint) Allow() sip.Header { return sip.NewHeader("Allow", allow) }
+
+// Supported is the header of that name (RFC 3261 20.37).
 func (e *Endpoint) Supported() sip.Header { return sip.NewHeader("Supported", supported) }
+
+// AllowEvents is the header of that name (RFC 6665 8.2.2).
+func (e *Endpoint) AllowEvents() sip.Header { return sip.NewHeader("Allow-Events", events) }

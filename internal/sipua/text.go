@@ -45,8 +45,10 @@ func EscapeDisplay(s string) string {
 	if !strings.ContainsAny(s, `"\`) {
 		return s
 	}
-	return strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s)
+	return quoting.Replace(s)
 }
+
+var quoting = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
 
 // QuoteDisplay writes a display name as a quoted-string, quotes included. The
 // empty name gives the empty string.

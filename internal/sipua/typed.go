@@ -155,7 +155,7 @@ func ParseMinSE(s string) (uint32, error) {
 func ParseExpires(s string) (uint32, error) {
 	n, _, err := parseSeconds(s)
 	if err != nil {
-		return 0, fmt.Errorf("Expires %w", err)
+		return 0, fmt.Errorf("expires %w", err)
 	}
 	return n, nil
 }

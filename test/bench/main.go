@@ -47,10 +47,8 @@ func run(o options) error {
 	if err := music(o); err != nil {
 		return fmt.Errorf("music: %w", err)
 	}
-	for _, n := range []int{o.few, o.many} {
-		if err := parks(o, n); err != nil {
-			return fmt.Errorf("parks beside %d: %w", n, err)
-		}
+	if err := parks(o); err != nil {
+		return fmt.Errorf("parks: %w", err)
 	}
 	return nil
 }
@@ -66,59 +64,88 @@ func music(o options) error {
 	if err != nil {
 		return err
 	}
-	p, err := start(o.parkd)
+	p, g, err := begin(o, sinks)
 	if err != nil {
 		return err
 	}
 	defer p.stop()
-	empty := p.memory()
-	g, err := newGenerator(p.sip, sinks)
-	if err != nil {
-		return err
-	}
 	defer g.close()
 	if err := g.fill("701", o.streams, o.rate); err != nil {
 		return err
 	}
-	time.Sleep(time.Second) // settle: timers of the calls' transactions run on, as they would
-	used := p.memory()
-	cpu, sent := p.cpu(), sinks.packets()
+	sent, err := p.sent()
+	if err != nil {
+		return err
+	}
+	cpu := p.cpu()
 	time.Sleep(o.window)
-	cpu, sent = p.cpu()-cpu, sinks.packets()-sent
+	cpu = p.cpu() - cpu
+	end, err := p.sent()
+	if err != nil {
+		return err
+	}
 	after, err := floor(sinks, o.window)
 	if err != nil {
 		return err
 	}
 	base := (before + after) / 2
-	packet := cpu / time.Duration(max(sent, 1))
-	fmt.Printf("music    %d calls: %v of CPU a packet, a bare paced sender %v (%v before, %v after): ratio %.2f\n",
-		o.streams, packet, base, before, after, float64(packet)/float64(base))
-	fmt.Printf("         %.1f KB of memory a call (resident; %.1f MB without calls)\n",
-		float64(used-empty)/float64(o.streams)/1024, float64(empty)/1024/1024)
+	packet := cpu / time.Duration(max(end-sent, 1))
+	fmt.Printf("music    %d calls: %v of CPU a packet, a bare paced sender %v (%v before, %v after): ratio %.2f; %.1f %% of the packets were sent\n",
+		o.streams, packet, base, before, after, float64(packet)/float64(base),
+		100*float64(end-sent)/(float64(o.streams)*50*o.window.Seconds()))
 	return nil
 }
 
-// parks: what a park and its end cost beside n parked callers, whose music is
-// taken off by measuring the same time without parks.
-func parks(o options, n int) error {
+// begin starts a parkd and a generator of calls to it.
+func begin(o options, s *sinks) (*process, *generator, error) {
+	p, err := start(o.parkd)
+	if err != nil {
+		return nil, nil, err
+	}
+	g, err := newGenerator(p.sip, s)
+	if err != nil {
+		p.stop()
+		return nil, nil, err
+	}
+	return p, g, nil
+}
+
+// parks: what a park and its end cost beside few and then many parked callers,
+// whose music is taken off by measuring the same time without parks; and what
+// memory the callers between take.
+func parks(o options) error {
 	sinks, err := openSinks(200)
 	if err != nil {
 		return err
 	}
 	defer sinks.close()
-	p, err := start(o.parkd)
+	p, g, err := begin(o, sinks)
 	if err != nil {
 		return err
 	}
 	defer p.stop()
-	g, err := newGenerator(p.sip, sinks)
-	if err != nil {
-		return err
-	}
 	defer g.close()
-	if err := g.fill("701", n, o.rate); err != nil {
+	if err := g.fill("701", o.few, o.rate); err != nil {
 		return err
 	}
+	if err := cycle(o, p, g, o.few); err != nil {
+		return err
+	}
+	few := p.memory() // warmed up by the parks before
+	if err := g.fill("701", o.many-o.few, o.rate); err != nil {
+		return err
+	}
+	many := p.memory()
+	if err := cycle(o, p, g, o.many); err != nil {
+		return err
+	}
+	fmt.Printf("memory   %.1f KB a call (%.1f MB resident with %d parked, %.1f MB with %d)\n",
+		float64(many-few)/float64(o.many-o.few)/1024, float64(few)/1024/1024, o.few, float64(many)/1024/1024, o.many)
+	return nil
+}
+
+// cycle parks and ends calls for a while.
+func cycle(o options, p *process, g *generator, parked int) error {
 	idle := p.cpu()
 	time.Sleep(o.window)
 	idle = p.cpu() - idle
@@ -129,27 +156,23 @@ func parks(o options, n int) error {
 	}
 	took := time.Since(begin)
 	busy = p.cpu() - busy - time.Duration(float64(idle)*took.Seconds()/o.window.Seconds())
-	fmt.Printf("parks    %d beside %d parked: %.0f a second, %v of CPU each (INVITE, 200, ACK, BYE, music's start and stop), answered in %v at the median, %v at 99 %%\n",
-		done, n, float64(done)/took.Seconds(), (busy / time.Duration(max(done, 1))).Round(time.Microsecond), late.median(), late.at(0.99))
+	fmt.Printf("parks    beside %d parked: %.0f a second, %v of CPU each (INVITE, 200, ACK, BYE, music's start and stop), answered in %v at the median, %v at 99 %%\n",
+		parked, float64(done)/took.Seconds(), (busy / time.Duration(max(done, 1))).Round(time.Microsecond), late.median(), late.at(0.99))
 	return nil
 }
 
 // lamp: from the answer of a park to its NOTIFY.
 func lamp(o options) error {
-	p, err := start(o.parkd)
-	if err != nil {
-		return err
-	}
-	defer p.stop()
 	sinks, err := openSinks(1)
 	if err != nil {
 		return err
 	}
 	defer sinks.close()
-	g, err := newGenerator(p.sip, sinks)
+	p, g, err := begin(o, sinks)
 	if err != nil {
 		return err
 	}
+	defer p.stop()
 	defer g.close()
 	late, err := g.lamps(50)
 	if err != nil {

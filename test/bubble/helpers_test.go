@@ -29,8 +29,12 @@ func several(o *config.Orbit) { o.AllowMultiple = true }
 // referred is the INVITE of somebody whom p transferred.
 func referred(p *phone.Phone) phone.Opts { return phone.Opts{ReferredBy: p.URI()} }
 
-// park parks a caller at 701 on behalf of a parker.
-func park(caller, parker *phone.Phone) *phone.Call { return caller.Call("701", referred(parker)) }
+// park parks a caller, who is not silent, at 701 on behalf of a parker.
+func park(caller, parker *phone.Phone) *phone.Call {
+	c := caller.Call("701", referred(parker))
+	c.Media.Talk(0x21)
+	return c
+}
 
 // hearsMusic checks a second of music: a packet of one RTP stream each 20 ms.
 func hearsMusic(s *kit.Site, c *phone.Call) {
@@ -68,13 +72,12 @@ func hearsNothing(s *kit.Site, c *phone.Call) {
 // both go on talking.
 func talk(s *kit.Site, a, b *phone.Call) {
 	s.T.Helper()
-	a.Media.Talk(0x21)
-	b.Media.Talk(0x42)
+	voiceA, voiceB := a.Media.Talk(0x21), b.Media.Talk(0x42)
 	time.Sleep(100 * time.Millisecond)
 	start := time.Now()
 	time.Sleep(time.Second)
-	only(s, a.Media.Got(start), 0x42)
-	only(s, b.Media.Got(start), 0x21)
+	only(s, a.Media.Got(start), voiceB)
+	only(s, b.Media.Got(start), voiceA)
 }
 
 func only(s *kit.Site, got []phone.RTP, voice byte) {

@@ -56,6 +56,7 @@ func TestAWatchersPlainCallIsAPress(t *testing.T) {
 		watch := bob.Subscribe("701")
 		parked := park(alice, bob)
 		watch.Await(time.Second, "early")
+		s.Wait(time.Second)
 		fetched := bob.Call("701", phone.Opts{})
 		talk(s, fetched, parked)
 		s.Golden("plain-press")
@@ -80,6 +81,7 @@ func TestAWatchersLatePlainPressIsRefusedAndNeverParked(t *testing.T) {
 		}
 		s.Net.Hook(nil)
 		watch.Await(time.Minute, "terminated")
+		s.Wait(time.Second)
 		free(s, bob) // the lamp is dark: a direct dial
 		watch.Refresh(0).Expect(200)
 	})
@@ -125,6 +127,7 @@ func TestForTenSecondsNobodyTakesTheLegOfAPlainPress(t *testing.T) {
 		watch := bob.Subscribe("701")
 		parked := park(alice, bob)
 		watch.Await(time.Second, "early")
+		s.Wait(time.Second)
 		fetched := bob.Call("701", phone.Opts{})
 		s.Wait(5 * time.Second)
 		carol.Invite("701", phone.Opts{Replaces: fetched.Replaces()}).Expect(486)

@@ -164,7 +164,8 @@ func TestARepeatedInviteIsAnsweredAlikeAndParkedOnce(t *testing.T) {
 		c := alice.Invite("701", phone.Opts{})
 		c.Expect(200)
 		c.Tx.Repeat()
-		s.Wait(10 * time.Millisecond)
+		// RFC 6026 7.1: the answer comes again by its own timer.
+		s.Wait(t2)
 		got := c.Tx.All(200)
 		if len(got) < 2 {
 			s.T.Fatal("the repeated INVITE was not answered")

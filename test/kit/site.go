@@ -9,6 +9,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -150,6 +151,19 @@ func (s *Site) Stop() {
 	s.T.Helper()
 	s.Drain()
 	s.Stopped()
+}
+
+// Nth gives a verdict to the n-th SIP packet from now on, from 0. It returns a
+// counter of the packets.
+func (s *Site) Nth(n int, v fakenet.Verdict) *atomic.Int64 {
+	count := new(atomic.Int64)
+	s.Net.Hook(func(p fakenet.Packet) fakenet.Verdict {
+		if p.SIP() && count.Add(1) == int64(n)+1 {
+			return v
+		}
+		return fakenet.Verdict{}
+	})
+	return count
 }
 
 // Kill ends the server as a power cut would: nothing that it says on its way

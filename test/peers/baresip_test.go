@@ -37,28 +37,39 @@ type baresipEvent struct {
 	Data      string `json:"data"`
 }
 
+// g722 is the name of that codec, which samples at 16 kHz.
+const g722 = "G722/16000/1"
+
 // baresipOptions say how one differs from the plain UDP phone.
 type baresipOptions struct {
 	user      string
 	host      int     // in the scene's network
 	tone      float64 // its microphone, Hz
-	registrar string  // host to register at; "" = none
+	registrar string  // host:port to register at; "" = none
 	ca        string  // TLS: the certificate authority it is given
+	codec     string  // the only one it knows, as baresip writes it: PCMU/8000/1 unless told
 }
 
 func (s *scene) baresip(o baresipOptions) *baresip {
 	s.Helper()
 	ip, home := s.ip(o.host), s.folder(o.user)
-	b := &baresip{s: s, aor: "sip:" + o.user + "@" + ip, home: home}
+	b := &baresip{s: s, aor: uri(o.user, s.sip(o.host)), home: home}
 	s.folder(o.user, "rec")
-	s.write(string(chord(8000, 90, o.tone).wav()), o.user, "tone.wav")
+	if o.codec == "" {
+		o.codec = "PCMU/8000/1"
+	}
+	rate := 8000
+	if o.codec == g722 {
+		rate = 16000
+	}
+	s.write(string(chord(rate, 90, o.tone).wav()), o.user, "tone.wav")
 	s.write("", o.user, "contacts")
-	account := fmt.Sprintf("<%s>;regint=0;answermode=auto\n", b.aor)
+	account := fmt.Sprintf("<%s>;regint=0;answermode=auto;audio_codecs=%s\n", b.aor, o.codec)
 	if o.registrar != "" {
-		account = fmt.Sprintf("<sip:%s@%s>;regint=60;answermode=auto;auth_pass=none;outbound=\"sip:%s\"\n", o.user, o.registrar, o.registrar)
+		account = fmt.Sprintf("<sip:%s@%s>;regint=60;answermode=auto;auth_pass=none;audio_codecs=%s;outbound=\"sip:%s\"\n", o.user, o.registrar, o.codec, o.registrar)
 	}
 	s.write(account, o.user, "accounts")
-	s.write(baresipConfig(ip, home, o.ca), o.user, "config")
+	s.write(baresipConfig(ip, home, o.ca, rate), o.user, "config")
 	b.proc = s.start(o.user, home, false, "baresip", "-f", home)
 	s.eventually(func() bool {
 		c, err := net.Dial("tcp", net.JoinHostPort(ip, "4444"))
@@ -75,16 +86,16 @@ func (s *scene) baresip(o baresipOptions) *baresip {
 	return b
 }
 
-func baresipConfig(ip, home, ca string) string {
+func baresipConfig(ip, home, ca string, rate int) string {
 	port := ports()
 	var b strings.Builder
-	fmt.Fprintf(&b, "sip_listen %s:5060\nnet_interface %s\nrtp_ports %d-%d\n", ip, ip, port, port+18)
+	fmt.Fprintf(&b, "sip_listen %s:%d\nnet_interface %s\nrtp_ports %d-%d\n", ip, sipPort, ip, port, port+18)
 	fmt.Fprintf(&b, "ctrl_tcp_listen %s:4444\n", ip)
 	fmt.Fprintf(&b, "audio_source aufile,%s/tone.wav\nsnd_path %s/rec\n", home, home)
-	b.WriteString("ausrc_srate 8000\nausrc_channels 1\nauplay_srate 8000\nauplay_channels 1\n")
+	fmt.Fprintf(&b, "ausrc_srate %[1]d\nausrc_channels 1\nauplay_srate %[1]d\nauplay_channels 1\n", rate)
 	// Without a player nothing is played; the recording filter hears it all the same.
 	b.WriteString("module_path " + baresipModules() + "\nstatmode_default off\n")
-	for _, m := range []string{"g711", "aufile", "sndfile"} {
+	for _, m := range []string{"g711", "g722", "aufile", "sndfile"} {
 		b.WriteString("module " + m + ".so\n")
 	}
 	b.WriteString("module_tmp account.so\nmodule_app menu.so\nmodule_app ctrl_tcp.so\n")

@@ -3,10 +3,7 @@
 package peers
 
 import (
-	"net"
 	"os"
-	"regexp"
-	"strconv"
 	"strings"
 	"testing"
 )
@@ -30,7 +27,7 @@ func (s *scene) withTune(c config) *parkd {
 func (s *scene) domain(p *parkd, proxied bool) (domain, registrar string) {
 	s.Helper()
 	if !proxied {
-		return p.host, ""
+		return p.sip, ""
 	}
 	proxy := s.kamailio()
 	return proxy, proxy
@@ -89,19 +86,17 @@ func TestBlindTransferOfBaresip(t *testing.T) {
 	})
 }
 
-// Bob's baresip transfers Tina's Twinkle, which copies Referred-By: the parker
-// is known. Tina hangs up, and Carol, who fetched her, is released too.
+// Lin's linphonec transfers Tina's Twinkle, which copies the Referred-By: the
+// parker is known. Tina hangs up, and Carol, who fetched her, is released too.
 func TestBlindTransferOfTwinkle(t *testing.T) {
-	directAndProxied(t, []string{"baresip", "twinkle-console"}, func(t *testing.T, s *scene, proxied bool) {
+	directAndProxied(t, []string{"baresip", "linphonec", "twinkle-console"}, func(t *testing.T, s *scene, proxied bool) {
 		p := s.parkd(config{})
 		domain, registrar := s.domain(p, proxied)
-		bob := s.baresip(baresipOptions{user: "bob", host: hostPhone, tone: toneParker, registrar: registrar})
-		tina := s.twinkle("tina", toneCaller, registrar, "none")
-		s.parkTina(p, bob, tina, domain, registrar)
-		if by := p.orbit("701").Calls[0].ParkedBy; !strings.HasPrefix(by, "sip:bob@") {
+		_, tina := s.parkTina(p, domain, registrar, "rfc2833")
+		if by := p.orbit("701").Calls[0].ParkedBy; !strings.HasPrefix(by, "sip:lin@") {
 			t.Errorf("parked by %q", by)
 		}
-		if all := p.get("/api/v1/calls"); !strings.Contains(all, "sip:bob@") {
+		if all := p.get("/api/v1/calls"); !strings.Contains(all, "sip:lin@") {
 			t.Errorf("no parker in %s", all)
 		}
 		s.eventually(func() bool { return tina.heard().hearsMusic() }, "tina hears music")
@@ -114,98 +109,68 @@ func TestBlindTransferOfTwinkle(t *testing.T) {
 	})
 }
 
-// parkTina has Tina call Bob, who transfers her to 701.
-func (s *scene) parkTina(p *parkd, bob *baresip, tina *twinkle, domain, registrar string) {
+// parkTina has Tina call Lin, who transfers her to 701.
+func (s *scene) parkTina(p *parkd, domain, registrar, keys string) (*linphone, *twinkle) {
 	s.Helper()
-	tina.say(s, "call "+address("bob", registrar, bob.aor))
-	bob.expectEvent("CALL_ESTABLISHED", 1)
-	s.eventually(func() bool { return bob.heard().hears(toneCaller) >= 3 }, "bob talks with tina")
-	bob.do("transfer", uri("701", domain))
-	if o := p.holds("701", 1); !strings.Contains(o.Calls[0].Caller.URI, "tina@") {
+	lin, tina := s.linTalksWithTina(registrar, keys)
+	lin.say(s, "transfer 1 "+uri("701", domain))
+	if o := p.holds("701", 1); !strings.Contains(o.Calls[0].Caller.URI, "tina@") || o.Calls[0].State != "parked" {
 		s.Errorf("parked: %+v", o.Calls[0])
 	}
-	bob.expectEvent("CALL_CLOSED", 1)
+	lin.expect(s, "ended", 1)
+	return lin, tina
 }
 
-// Nobody fetches Tina: Bob, who parked her, is called, and she hears music
+// linTalksWithTina has Tina's Twinkle call Lin's linphonec.
+func (s *scene) linTalksWithTina(registrar, keys string) (*linphone, *twinkle) {
+	s.Helper()
+	lin := s.linphone("lin", hostPhone, toneParker, true, registrar, "")
+	tina := s.twinkleWithKeys("tina", toneCaller, registrar, "none", keys)
+	tina.say(s, "call "+address("lin", registrar, lin.aor))
+	lin.expect(s, "Media streams established", 1)
+	s.eventually(func() bool { return tina.heard().hears(toneParker) >= 3 }, "tina talks with lin")
+	return lin, tina
+}
+
+// Nobody fetches Tina: Lin, who parked her, is called, and Tina hears music
 // until he answers.
 func TestReturnToTheParker(t *testing.T) {
-	directAndProxied(t, []string{"baresip", "twinkle-console"}, func(t *testing.T, s *scene, proxied bool) {
+	directAndProxied(t, []string{"linphonec", "twinkle-console"}, func(t *testing.T, s *scene, proxied bool) {
 		p := s.parkd(config{park: "{timeout_range: [1s, 5m]}", defaults: "{timeout: {after: 3s}}"})
 		domain, registrar := s.domain(p, proxied)
-		bob := s.baresip(baresipOptions{user: "bob", host: hostPhone, tone: toneParker, registrar: registrar})
-		tina := s.twinkle("tina", toneCaller, registrar, "none")
-		s.parkTina(p, bob, tina, domain, registrar)
+		lin, tina := s.parkTina(p, domain, registrar, "rfc2833")
 		before := tina.heard().hears(toneParker)
-		bob.expectEvent("CALL_ESTABLISHED", 2)
-		s.eventually(func() bool { return tina.heard().hears(toneParker) >= before+5 }, "tina hears bob again")
-		s.eventually(func() bool { return bob.heard().hears(toneCaller) >= 5 }, "bob hears tina again")
+		lin.expect(s, "Media streams established", 2)
+		s.eventually(func() bool { return tina.heard().hears(toneParker) >= before+10 }, "tina hears lin again")
 		if m := tina.heard().music(); m.seconds() < 1.5 || !m.melodic() {
 			t.Errorf("%.1f s of music while she waited", m.seconds())
 		}
-		bob.do("hangup", "")
-		p.empty()
-	})
-}
-
-// Lin's linphonec calls Ann's, asks whether 701 is free by calling it, and
-// transfers Ann to that very call.
-func TestAttendedTransferByLinphone(t *testing.T) {
-	directAndProxied(t, []string{"baresip", "linphonec"}, func(t *testing.T, s *scene, proxied bool) {
-		p := s.parkd(config{})
-		domain, registrar := s.domain(p, proxied)
-		lin := s.linphone("lin", hostPhone, toneParker, false, registrar)
-		a := s.linphone("ann", hostPhone+1, toneCaller, true, registrar)
-		lin.say(s, "call "+address("ann", registrar, a.aor))
-		lin.expect(s, "Media streams established", 1)
-		lin.say(s, "pause")
-		lin.expect(s, "paused", 1)
-		lin.say(s, "call "+uri("701", domain))
-		lin.expect(s, "Media streams established", 2)
-		since := p.holds("701", 1).Calls[0].Since
-		lin.say(s, "transfer 1 --to-call 2")
-		s.eventually(func() bool {
-			o := p.orbit("701")
-			return len(o.Calls) == 1 && strings.Contains(o.Calls[0].Caller.URI, "ann@")
-		}, "ann has taken the place of lin on 701")
-		c := p.orbit("701").Calls[0]
-		if c.State != "parked" || c.Since != since || !strings.Contains(c.ParkedBy, "sip:lin@") {
-			t.Errorf("parked: %+v, the consultation since %v", c, since)
-		}
+		tina.say(s, "bye")
 		lin.expect(s, "ended", 2)
-		carol := s.fetch("701", domain, registrar)
-		s.eventually(func() bool { return carol.heard().hears(toneCaller) >= 10 }, "carol hears ann")
-		carol.do("hangup", "")
-		a.expect(s, "ended", 2)
-		s.eventually(func() bool { return a.heard().hears(toneRetriever) >= 5 }, "ann's recording has carol")
+		s.eventually(func() bool { return lin.heard().hears(toneCaller) >= 5 }, "lin's recording has tina")
 		p.empty()
 	})
 }
 
-// A gateway sends its voice from another port than the one it listens at.
-func TestAsymmetricRTPHearsMusicWhereItsSDPSays(t *testing.T) {
-	s := newScene(t, "sipp")
-	p := s.withTune(config{})
-	peer, from := s.rtpPeer(hostPhone)
-	data := ann("702", p.host, "")
-	data.Media = peer.port
-	x := s.sipp(sippOptions{name: "ann", scenario: "parked", host: hostPhone, to: p.sip, data: data})
-	x.step("parked")
-	s.eventually(func() bool { return peer.heard().hears(tune...) >= 5 }, "it hears music before it talks")
-	found := regexp.MustCompile(`m=audio (\d+)`).FindAllStringSubmatch(contents(x.trace), -1)
-	port, err := strconv.Atoi(found[len(found)-1][1])
-	if err != nil {
-		t.Fatal(err)
+// Tina presses 0 while she is parked and is taken back to Lin at once, whichever
+// way her phone sends the key.
+func TestTransferKey(t *testing.T) {
+	for _, keys := range []string{"rfc2833", "info"} {
+		t.Run(keys, func(t *testing.T) {
+			s := newScene(t, "linphonec", "twinkle-console")
+			p := s.parkd(config{defaults: "{transfer: {enabled: true}}"})
+			lin, tina := s.parkTina(p, p.sip, "", keys)
+			s.eventually(func() bool { return tina.heard().music().seconds() >= 0.5 }, "tina hears music")
+			before := tina.heard().hears(toneParker)
+			tina.say(s, "dtmf 0")
+			lin.expect(s, "Media streams established", 2)
+			s.eventually(func() bool { return tina.heard().hears(toneParker) >= before+5 }, "tina hears lin again")
+			if byINFO := p.printed("INFO sip:") > 0; byINFO != (keys == "info") {
+				t.Errorf("the key came by SIP INFO: %v", byINFO)
+			}
+			tina.say(s, "bye")
+			lin.expect(s, "ended", 2)
+			p.empty()
+		})
 	}
-	s.talk(from, &net.UDPAddr{IP: net.ParseIP(p.host), Port: port}, toneCaller)
-	s.eventually(func() bool { return peer.heard().hears(tune...) >= 30 }, "it hears music while it talks")
-	if peer.mu.Lock(); peer.strays > 10 {
-		t.Errorf("%d packets came to the port that only sends", peer.strays)
-	}
-	peer.mu.Unlock()
-	carol := s.fetch("702", p.host, "")
-	s.eventually(func() bool { return carol.heard().hears(toneCaller) >= 5 }, "carol hears the gateway")
-	s.eventually(func() bool { return peer.heard().hears(toneRetriever) >= 5 }, "the gateway hears carol")
-	carol.do("hangup", "")
-	x.passes()
 }

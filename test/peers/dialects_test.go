@@ -3,6 +3,7 @@
 package peers
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -156,31 +157,65 @@ func ann(orbit, domain, by string) caller {
 
 // lampAndPress plays one dialect from lamp to hang-up. domain is the host
 // that phones are configured with: parkd's or the proxy's.
-func lampAndPress(s *scene, p *parkd, d dialect, domain string) {
+func lampAndPress(s *scene, p *parkd, d dialect, domain string) string {
 	s.Helper()
 	data := d.phone(domain)
-	data.Proxied = domain != p.host
-	key := s.sipp(sippOptions{name: "phone", scenario: "phone", host: hostPhone, to: domain + ":5060", tcp: d.tcp, data: data})
+	data.Proxied = domain != p.sip
+	key := s.sipp(sippOptions{name: "phone", scenario: "phone", host: hostPhone, to: domain, tcp: d.tcp, args: []string{"-aa"}, data: data})
 	key.step("watching")
 	p.watched("701", 1)
 	if a, n := strings.Fields(key.value("answered-with"))[1], strings.Fields(key.value("notified-with"))[1]; a != n {
 		s.Errorf("the 200 to SUBSCRIBE has the To tag %s, the NOTIFY the From tag %s", a, n)
 	}
-	parked := s.sipp(sippOptions{name: "ann", scenario: "parked", host: hostPhone + 1, to: domain + ":5060", data: ann("701", domain, "")})
+	parked := s.sipp(sippOptions{name: "ann", scenario: "parked", host: hostPhone + 1, to: domain, data: ann("701", domain, "")})
 	key.step("talking")
 	key.passes()
 	parked.passes()
 	p.empty()
 	p.watched("701", 0)
+	history := lampHistory(key.trace)
+	if !litOnce.MatchString(history) {
+		s.Errorf("the documents that the phone has got: %s", history)
+	}
+	return history
 }
+
+// litOnce is a lamp that was dark, lit, and dark from then on.
+var litOnce = regexp.MustCompile(`^0 terminated, 1 early(, [2-9] terminated)+$`)
+
+// lampHistory is the version and state of each document in a trace: dark, lit,
+// dark by the press, and dark in answer to the end of the subscription.
+// Retransmissions count once.
+func lampHistory(trace string) string {
+	var all []string
+	for _, m := range documentVersion.FindAllStringSubmatch(contents(trace), -1) {
+		if d := m[1] + " " + m[2]; len(all) == 0 || all[len(all)-1] != d {
+			all = append(all, d)
+		}
+	}
+	return strings.Join(all, ", ")
+}
+
+var documentVersion = regexp.MustCompile(` version="(\d+)" state="full"[^\n]*<state[^>]*>(\w+)</state>`)
 
 func TestLampKey(t *testing.T) {
 	for _, d := range dialects {
 		t.Run(d.name, func(t *testing.T) {
 			s := newScene(t, "sipp")
 			p := s.parkd(config{})
-			lampAndPress(s, p, d, p.host)
+			lampAndPress(s, p, d, p.sip)
 		})
+	}
+}
+
+// A phone is told of each change once: dark, lit, dark by the press, and dark in
+// answer to the end of its subscription.
+func TestLampTellsEachChangeOnce(t *testing.T) {
+	s := newScene(t, "sipp")
+	p := s.parkd(config{})
+	const want = "0 terminated, 1 early, 2 terminated, 3 terminated"
+	if got := lampAndPress(s, p, dialects[0], p.sip); got != want {
+		t.Errorf("documents: %s\nwant %s", got, want)
 	}
 }
 

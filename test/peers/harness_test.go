@@ -20,7 +20,7 @@ func TestHarnessBaresipHearsTwinkle(t *testing.T) {
 func TestHarnessBaresipHearsLinphone(t *testing.T) {
 	s := newScene(t, "baresip", "linphonec")
 	b := s.baresip(baresipOptions{user: "bob", host: hostPhone, tone: toneParker})
-	l := s.linphone("lin", hostPhone+1, toneCaller, false, "")
+	l := s.linphone("lin", hostPhone+1, toneCaller, false, "", "")
 	l.say(s, "call "+b.aor)
 	b.expectEvent("CALL_ESTABLISHED", 1)
 	s.eventually(func() bool { return b.heard().hears(toneCaller) >= 15 }, "baresip hears linphone")
@@ -43,7 +43,7 @@ func TestHarnessCallsThroughKamailio(t *testing.T) {
 func TestHarnessLinphoneAndTwinkleThroughKamailio(t *testing.T) {
 	s := newScene(t, "linphonec", "kamailio", "twinkle-console")
 	proxy := s.kamailio()
-	l := s.linphone("lin", hostPhone, toneParker, true, proxy)
+	l := s.linphone("lin", hostPhone, toneParker, true, proxy, "")
 	tw := s.twinkle("tina", toneCaller, proxy, "none")
 	tw.say(s, "call "+uri("lin", proxy))
 	s.eventually(func() bool { return tw.heard().hears(toneParker) >= 10 }, "twinkle hears linphone")

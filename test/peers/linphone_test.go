@@ -16,11 +16,11 @@ type linphone struct {
 }
 
 const linphoneConfig = `[sip]
-sip_port=5060
+sip_port=%[4]d
 sip_tcp_port=0
 sip_tls_port=0
 bind_address=%[1]s
-contact="%[2]s" <sip:%[2]s@%[1]s>
+contact="%[2]s" <sip:%[2]s@%[1]s:%[4]d>
 use_ipv6=0
 guess_hostname=0
 register_only_when_network_is_up=0
@@ -41,22 +41,28 @@ ipv6_migration_done=1
 
 const linphoneAccount = `[proxy_0]
 reg_proxy=<sip:%[2]s;transport=udp>
+reg_route=<sip:%[2]s;lr;transport=udp>
 reg_identity="%[1]s" <sip:%[1]s@%[2]s>
 reg_expires=120
-reg_sendregister=1
+reg_sendregister=%[3]d
 publish=0
 `
 
 // linphone starts one; auto makes it answer by itself. It registers if there is
-// a registrar.
-func (s *scene) linphone(user string, host int, tone float64, auto bool, registrar string) *linphone {
+// a registrar. All its calls go by way of route, which is the registrar if there
+// is one: linphone leaves the port out of the URI that it transfers somebody to,
+// and so out of the one that it is transferred to.
+func (s *scene) linphone(user string, host int, tone float64, auto bool, registrar, route string) *linphone {
 	s.Helper()
 	home := s.folder(user)
 	s.folder(user, ".local", "share", "linphone")
-	l := &linphone{aor: "sip:" + user + "@" + s.ip(host), recording: s.path(user, "recording.wav")}
-	text := fmt.Sprintf(linphoneConfig, s.ip(host), user, ports())
-	if registrar != "" {
-		text += fmt.Sprintf(linphoneAccount, user, registrar)
+	l := &linphone{aor: uri(user, s.sip(host)), recording: s.path(user, "recording.wav")}
+	text := fmt.Sprintf(linphoneConfig, s.ip(host), user, ports(), sipPort)
+	switch {
+	case registrar != "":
+		text += fmt.Sprintf(linphoneAccount, user, registrar, 1)
+	case route != "":
+		text += fmt.Sprintf(linphoneAccount, user, route, 0)
 	}
 	rc := s.write(text, user, "linphonerc")
 	wav := s.write(string(chord(8000, 90, tone).wav()), user, "tone.wav")
@@ -76,7 +82,7 @@ func (s *scene) linphone(user string, host int, tone float64, auto bool, registr
 		l.say(s, c)
 	}
 	l.expect(s, "Using wav files instead of soundcard", 1)
-	s.answersOptions("udp", s.ip(host)+":5060", user)
+	s.answersOptions("udp", s.sip(host), user)
 	if registrar != "" {
 		s.eventually(func() bool { return strings.Contains(contents(log), "RegistrationOk") }, "%s registers", user)
 	}

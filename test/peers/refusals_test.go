@@ -42,10 +42,10 @@ func TestRefusalsBeforeAnyAnswer(t *testing.T) {
 			if c.occupied {
 				held = 1
 				a := s.baresip(baresipOptions{user: "ann", host: hostPhone + 1, tone: toneCaller})
-				a.do("dial", uri("701", p.host))
+				a.do("dial", uri("701", p.sip))
 				p.holds("701", 1)
 			}
-			c.refused.URI = uri(c.user, p.host)
+			c.refused.URI = uri(c.user, p.sip)
 			s.sipp(sippOptions{name: fmt.Sprint("refused", i), scenario: "refused", host: hostPhone, to: p.sip, data: c.refused}).passes()
 			p.holds("701", held)
 		})
@@ -57,16 +57,16 @@ func TestRefusalsBeforeAnyAnswer(t *testing.T) {
 func TestPasswordForUntrustedAddresses(t *testing.T) {
 	s := newScene(t, "sipp", "twinkle-console")
 	p := s.parkd(config{access: "{trusted: [\"::1/128\"], realm: parkd, users: [{username: tina, password: secret}, {username: mallory, password: other}]}"})
-	ask := refused{Method: "INVITE", URI: uri("701", p.host), Formats: "0", Code: "401", Header: "WWW-Authenticate"}
+	ask := refused{Method: "INVITE", URI: uri("701", p.sip), Formats: "0", Code: "401", Header: "WWW-Authenticate"}
 	s.sipp(sippOptions{name: "invite", scenario: "refused", host: hostPhone, to: p.sip, data: ask}).passes()
 	ask = refused{Method: "SUBSCRIBE", URI: ask.URI, Code: "401", Header: "WWW-Authenticate", Headers: []string{"Event: dialog", "Expires: 600"}}
 	s.sipp(sippOptions{name: "subscribe", scenario: "refused", host: hostPhone, to: p.sip, data: ask}).passes()
 	mallory := s.twinkle("mallory", toneOther, "", "wrong")
-	mallory.say(s, "call "+uri("701", p.host))
+	mallory.say(s, "call "+uri("701", p.sip))
 	mallory.expect(s, "401", 1)
 	p.holds("701", 0)
 	tina := s.twinkle("tina", toneCaller, "", "secret")
-	tina.say(s, "call "+uri("701", p.host))
+	tina.say(s, "call "+uri("701", p.sip))
 	p.holds("701", 1)
 	s.eventually(func() bool { return tina.heard().hearsMusic() }, "tina hears music")
 	tina.say(s, "bye")
@@ -79,16 +79,16 @@ func TestWatcherTransferredToAnOccupiedOrbit(t *testing.T) {
 	s := newScene(t, "sipp", "baresip")
 	p := s.parkd(config{})
 	d := dialects[0]
-	data := d.phone(p.host)
+	data := d.phone(p.sip)
 	data.CallerXML = "sip:ann@"
 	data.Press = press{
-		URI: uri("701", p.host), User: "701", Refused: "486",
-		Headers: []string{"Referred-By: <" + uri("bob", p.host) + ">"},
+		URI: uri("701", p.sip), User: "701", Refused: "486",
+		Headers: []string{"Referred-By: <" + uri("bob", p.sip) + ">"},
 	}
 	key := s.sipp(sippOptions{name: "phone", scenario: "phone", host: hostPhone, to: p.sip, data: data})
 	key.step("watching")
 	a := s.baresip(baresipOptions{user: "ann", host: hostPhone + 1, tone: toneCaller})
-	a.do("dial", uri("701", p.host))
+	a.do("dial", uri("701", p.sip))
 	key.step("refused")
 	key.passes()
 	if o := p.holds("701", 1); o.Calls[0].State != "parked" {
@@ -110,12 +110,12 @@ type race struct {
 func twoPress(t *testing.T, how func(p *parkd, lit string) race) {
 	s := newScene(t, "sipp", "baresip")
 	p := s.parkd(config{})
-	listener := s.sipp(sippOptions{name: "notified", scenario: "notified", host: hostPhone})
-	watcher := s.sipp(sippOptions{name: "subscribe", scenario: "subscribe", host: hostPhone, port: 5062, to: p.sip, data: subscribe{uri("701", p.host), 5060}})
+	listener := s.sipp(sippOptions{name: "notified", scenario: "notified", host: hostPhone, args: []string{"-aa"}})
+	watcher := s.sipp(sippOptions{name: "subscribe", scenario: "subscribe", host: hostPhone, port: 5062, to: p.sip, data: subscribe{uri("701", p.sip), sipPort}})
 	watcher.step("watching")
 	listener.step("dark")
 	a := s.baresip(baresipOptions{user: "ann", host: hostPhone + 1, tone: toneCaller})
-	a.do("dial", uri("701", p.host))
+	a.do("dial", uri("701", p.sip))
 	listener.step("lit")
 	racers := s.sipp(sippOptions{
 		name: "racers", scenario: "race", host: hostPhone + 2, to: p.sip,
@@ -136,12 +136,12 @@ func twoPress(t *testing.T, how func(p *parkd, lit string) race) {
 
 func TestTwoPressAtOnceWithReplaces(t *testing.T) {
 	twoPress(t, func(p *parkd, lit string) race {
-		return race{URI: uri("701", p.host), Headers: []string{"Replaces: " + lit, "Require: replaces"}}
+		return race{URI: uri("701", p.sip), Headers: []string{"Replaces: " + lit, "Require: replaces"}}
 	})
 }
 
 func TestTwoPressAtOnceWithACode(t *testing.T) {
-	twoPress(t, func(p *parkd, _ string) race { return race{URI: uri("*4701", p.host)} })
+	twoPress(t, func(p *parkd, _ string) race { return race{URI: uri("*4701", p.sip)} })
 }
 
 // subscribe is the data of testdata/subscribe.xml.
@@ -153,14 +153,14 @@ type subscribe struct {
 func TestContactPortDiffersFromSourcePort(t *testing.T) {
 	s := newScene(t, "sipp", "baresip")
 	p := s.parkd(config{})
-	listener := s.sipp(sippOptions{name: "notified", scenario: "notified", host: hostPhone, port: 5070})
+	listener := s.sipp(sippOptions{name: "notified", scenario: "notified", host: hostPhone, port: 5070, args: []string{"-aa"}})
 	s.sipp(sippOptions{
 		name: "subscribe", scenario: "subscribe", host: hostPhone, port: 50933, to: p.sip,
-		data: subscribe{uri("701", p.host), 5070},
+		data: subscribe{uri("701", p.sip), 5070},
 	}).passes()
 	listener.step("dark")
 	a := s.baresip(baresipOptions{user: "ann", host: hostPhone + 1, tone: toneCaller})
-	a.do("dial", uri("701", p.host))
+	a.do("dial", uri("701", p.sip))
 	listener.step("lit")
 	a.do("hangup", "")
 	listener.step("off")

@@ -74,6 +74,13 @@ func (p *rtpPeer) heard() sound {
 	return sound{rate: 8000, samples: append([]float64(nil), p.samples...)}
 }
 
+// strayed is how many packets came to the port that only sends.
+func (p *rtpPeer) strayed() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.strays
+}
+
 // talk sends a tone to an address until the test ends.
 func (s *scene) talk(c *net.UDPConn, to *net.UDPAddr, tone float64) {
 	stop := make(chan struct{})

@@ -17,6 +17,14 @@ import (
 // patience bounds every single wait for a foreign program or for parkd.
 const patience = 15 * time.Second
 
+// sipPort is where everyone listens for SIP by UDP and TCP, sipsPort by TLS: not
+// at the usual 5060, which a parkd or phone that runs on the same machine holds
+// on every address.
+const (
+	sipPort  = 5066
+	sipsPort = sipPort + 1
+)
+
 // Hosts of a scene's /24.
 const (
 	hostParkd = 10
@@ -106,6 +114,9 @@ func isDebian() bool {
 
 // ip is the address of a host in this scene.
 func (s *scene) ip(host int) string { return s.net + fmt.Sprint(host) }
+
+// sip is the host and port where a host of this scene listens for SIP.
+func (s *scene) sip(host int) string { return fmt.Sprintf("%s:%d", s.ip(host), sipPort) }
 
 // path is a file inside the scene's folder.
 func (s *scene) path(elem ...string) string {

@@ -30,7 +30,7 @@ type sippOptions struct {
 	name     string // of this run, unique in the scene
 	scenario string // testdata/NAME.xml, a template
 	host     int    // its own address in the scene
-	port     int    // 0 = 5060
+	port     int    // 0 = sipPort
 	to       string // host:port that every request goes to; "" = answers only
 	tcp      bool
 	args     []string
@@ -42,7 +42,7 @@ func (s *scene) sipp(o sippOptions) *sipp {
 	s.Helper()
 	ip, home := s.ip(o.host), s.folder(o.name)
 	if o.port == 0 {
-		o.port = 5060
+		o.port = sipPort
 	}
 	transport := "u1"
 	if o.tcp {
@@ -65,7 +65,7 @@ func (s *scene) sipp(o sippOptions) *sipp {
 	s.Cleanup(func() {
 		if s.Failed() {
 			s.Logf("%s, its steps: %s\nits errors:\n%s\nits messages:\n%s", o.name,
-				strings.Fields(contents(x.logs)), tail(filepath.Join(home, "errors"), 30), tail(x.trace, 2000))
+				strings.Fields(contents(x.logs)), tail(filepath.Join(home, "errors"), 30), tail(x.trace, 250))
 		}
 	})
 	x.proc = s.start(o.name, home, false, "sipp", args...)

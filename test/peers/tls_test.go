@@ -64,10 +64,12 @@ func TestTLSWithBaresip(t *testing.T) {
 	s := newScene(t, "baresip")
 	ca, cert, key := s.certificates(s.ip(hostParkd))
 	p := s.parkd(config{
-		listen: fmt.Sprintf(`, "tls://%s:5061"`, s.ip(hostParkd)),
+		listen: fmt.Sprintf(`, "tls://%s:%d"`, s.ip(hostParkd), sipsPort),
 		sip:    fmt.Sprintf(", tls: {cert: %q, key: %q}", cert, key),
 	})
-	target := func(user string) string { return "sip:" + user + "@" + p.host + ":5061;transport=tls" }
+	target := func(user string) string {
+		return fmt.Sprintf("sip:%s@%s:%d;transport=tls", user, s.ip(hostParkd), sipsPort)
+	}
 	a := s.baresip(baresipOptions{user: "ann", host: hostPhone, tone: toneCaller, ca: ca})
 	a.do("dial", target("701"))
 	p.holds("701", 1)

@@ -35,7 +35,11 @@ outbound_proxy=%[3]s
 allow_refer=yes
 ask_user_to_refer=no
 ext_replaces=yes
-dtmf_transport=rfc2833
+dtmf_transport=%[5]s
+speex_dsp_vad=no
+speex_dsp_agc=no
+speex_dsp_nrd=no
+speex_dsp_aec=no
 auth_realm=parkd
 auth_name=%[1]s
 auth_pass=%[4]s
@@ -46,9 +50,15 @@ auth_pass=%[4]s
 // outbound proxy, "" for none; password answers challenges.
 func (s *scene) twinkle(user string, tone float64, proxy, password string) *twinkle {
 	s.Helper()
+	return s.twinkleWithKeys(user, tone, proxy, password, "rfc2833")
+}
+
+// twinkleWithKeys says how it sends key presses: rfc2833 or info (SIP INFO).
+func (s *scene) twinkleWithKeys(user string, tone float64, proxy, password, keys string) *twinkle {
+	s.Helper()
 	home, port := s.folder(user), ports()
 	s.write(fmt.Sprintf(twinkleSystem, port, port+2), user, ".twinkle", "twinkle.sys")
-	s.write(fmt.Sprintf(twinkleUser, user, s.ip(hostParkd), proxy, password), user, ".twinkle", user+".cfg")
+	s.write(fmt.Sprintf(twinkleUser, user, s.ip(hostParkd), proxy, password, keys), user, ".twinkle", user+".cfg")
 	tw := &twinkle{
 		soundcard: s.soundcard(home, tone),
 		aor:       fmt.Sprintf("sip:%s@127.0.0.1:%d", user, port),

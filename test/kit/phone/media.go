@@ -22,6 +22,7 @@ type Media struct {
 	event  uint8
 	got    []RTP
 	talk   chan struct{} // closed to fall silent; nil = silent
+	voice  byte          // what is said
 	seq    uint16
 	ts     uint32
 	closed bool
@@ -132,13 +133,15 @@ func (m *Media) Hear(d time.Duration) []RTP {
 	return m.Got(start)
 }
 
-// Talk sends a packet every 20 ms whose payload is that byte, until Quiet.
-func (m *Media) Talk(b byte) {
+// Talk sends a packet every 20 ms whose payload is that byte, until Quiet. Who
+// talks already goes on. It returns the byte that is sent.
+func (m *Media) Talk(b byte) byte {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.talk != nil || m.closed {
-		return
+		return m.voice
 	}
+	m.voice = b
 	quiet := make(chan struct{})
 	m.talk = quiet
 	m.wg.Go(func() {
@@ -154,6 +157,7 @@ func (m *Media) Talk(b byte) {
 			}
 		}
 	})
+	return b
 }
 
 // Quiet ends Talk.

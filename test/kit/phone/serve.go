@@ -111,6 +111,7 @@ func (p *Phone) cancel(s *served) {
 		if in == nil || in.request.Branch() != s.request.Branch() {
 			continue
 		}
+		s.tag = in.tag // RFC 3261 9.2: as in the response to the INVITE
 		p.answer(s, 200)
 		if in.final == 0 {
 			c.cancelled = time.Now()
@@ -132,6 +133,9 @@ func (p *Phone) ring(s *served) {
 	c := p.newCall(d)
 	c.invite = s
 	c.Media.aim(m.Body)
+	if code, set := p.auto["INVITE"]; !set || code != 0 { // else it seems to be off
+		p.answer(s, 100)
+	}
 	p.incoming = append(p.incoming, c)
 }
 

@@ -162,15 +162,23 @@ func (s *Sub) Lamps() []Lamp {
 	return append([]Lamp(nil), s.lamps...)
 }
 
+// newest is what the phone shows: RFC 4235 4.1: documents of a lower version
+// than one before are ignored. The lock is held.
+func (s *Sub) newest() (last Lamp) {
+	for i, l := range s.lamps {
+		if i == 0 || l.Version >= last.Version {
+			last = l
+		}
+	}
+	return last
+}
+
 // Await waits until the newest document shows a dialog in that state.
 func (s *Sub) Await(within time.Duration, state string) Lamp {
 	s.p.t.Helper()
 	var last Lamp
 	if !s.p.await(within, func() bool {
-		if len(s.lamps) == 0 {
-			return false
-		}
-		last = s.lamps[len(s.lamps)-1]
+		last = s.newest()
 		return last.Dialog == state
 	}) {
 		s.p.t.Fatalf("%s: lamp shows %q, want %q within %v", s.p.Name, last.Dialog, state, within)
@@ -183,9 +191,7 @@ func (s *Sub) AwaitEnd(within time.Duration) Lamp {
 	s.p.t.Helper()
 	var last Lamp
 	if !s.p.await(within, func() bool {
-		if len(s.lamps) > 0 {
-			last = s.lamps[len(s.lamps)-1]
-		}
+		last = s.newest()
 		return last.State == "terminated"
 	}) {
 		s.p.t.Fatalf("%s: subscription goes on after %v", s.p.Name, within)
