@@ -156,3 +156,16 @@ type View struct {
 	Head    *CallView // the next to be retrieved, nil if there is none
 	Count   int       // calls in the orbit
 }
+
+// SameLamp reports whether two views of an orbit look the same on a lamp: how
+// many calls wait behind the head, and one that is being retrieved, do not show.
+func (v View) SameLamp(w View) bool {
+	if v.Name != w.Name || v.Enabled != w.Enabled || (v.Head == nil) != (w.Head == nil) {
+		return false
+	}
+	if v.Head == nil {
+		return true
+	}
+	a, b := v.Head, w.Head
+	return a.Alias == b.Alias && a.State == b.State && a.Caller == b.Caller
+}

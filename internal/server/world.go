@@ -28,9 +28,12 @@ func (w *world) Carry(e orbit.Effect) { w.legs.Carry(e) }
 // Show implements orbit.World: the newest view of an orbit wins.
 func (w *world) Show(v orbit.View) {
 	w.mu.Lock()
+	before, known := w.views[v.Orbit]
 	w.views[v.Orbit] = v
 	w.mu.Unlock()
-	w.notifier.Changed(v.Orbit)
+	if !known || !v.SameLamp(before) {
+		w.notifier.Changed(v.Orbit)
+	}
 	w.operators.admin.Show(v)
 }
 

@@ -25,7 +25,7 @@ func Mask(wire []byte) []byte {
 func (e *Endpoint) traceWire(what, network string, local, remote fmt.Stringer, wire []byte) {
 	if ev := e.log.Trace(); ev.Enabled() {
 		ev.Str("network", network).Stringer("local", local).Stringer("remote", remote).
-			Bytes("message", Mask(append([]byte(nil), wire...))).Msg(what)
+			Bytes("wire", Mask(append([]byte(nil), wire...))).Msg(what)
 	}
 }
 

@@ -154,14 +154,19 @@ func (s *Site) Stop() {
 }
 
 // Nth gives a verdict to the n-th SIP packet from now on, from 0. It returns a
-// counter of the packets.
-func (s *Site) Nth(n int, v fakenet.Verdict) *atomic.Int64 {
+// counter of the packets. Spare, which may be nil, sees
+// them all and names those that are let through.
+func (s *Site) Nth(n int, v fakenet.Verdict, spare func(fakenet.Packet) bool) *atomic.Int64 {
 	count := new(atomic.Int64)
 	s.Net.Hook(func(p fakenet.Packet) fakenet.Verdict {
-		if p.SIP() && count.Add(1) == int64(n)+1 {
-			return v
+		if !p.SIP() {
+			return fakenet.Verdict{}
 		}
-		return fakenet.Verdict{}
+		spared := spare != nil && spare(p)
+		if count.Add(1) != int64(n)+1 || spared {
+			return fakenet.Verdict{}
+		}
+		return v
 	})
 	return count
 }

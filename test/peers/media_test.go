@@ -18,6 +18,7 @@ func TestParkedCallerHoldsAndResumes(t *testing.T) {
 	tina.say(s, "hold")
 	p.expect(s, "a=sendonly", 1)
 	p.expect(s, "a=recvonly", 1) // the answer: RFC 3264 6.1
+	tina.expect(s, "re-INVITE successful", 1)
 	before := tina.heard().music().seconds()
 	tina.say(s, "retrieve")
 	s.eventually(func() bool { return tina.heard().music().seconds() >= before+1.5 }, "tina hears music again")
