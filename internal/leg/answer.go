@@ -24,6 +24,7 @@ func (l *Leg) answer(e orbit.Answer) {
 		return // carried out before
 	}
 	l.log = l.log.With().Str("orbit", e.Orbit).Str("call", e.Call).Logger()
+	l.user = e.Orbit
 	peer := l.m.find(e.Peer)
 	prefer := ""
 	if peer != nil {
@@ -38,16 +39,16 @@ func (l *Leg) answer(e orbit.Answer) {
 	l.session.negotiate(l, req, res)
 	body, err := l.describe(prefer)
 	if err != nil { // agreed on before: cannot happen
-		l.refuse(err)
+		l.reject(err)
 		return
 	}
 	setSDP(res, body)
 	if _, err := l.m.o.Table.Add(l.dialog.ID, l.dialog.RemoteSeq, l.queue, l); err != nil {
-		l.refuse(fmt.Errorf("%w: %w", errRequest, err))
-		l.finish(0)
+		l.reject(fmt.Errorf("%w: %w", errRequest, err))
 		return
 	}
 	l.state = accepted
+	l.awaited = e.Peer != "" || l.offered // a retrieve is confirmed, or brings the codec
 	if err := l.respond(res); errors.Is(err, sipua.ErrCancelled) {
 		l.finish(0)
 		return
@@ -143,7 +144,7 @@ func (l *Leg) ACK(req *sipua.Request) {
 			}
 		}
 	}
-	if first {
+	if first && l.awaited {
 		l.m.tell(orbit.Acked{Leg: l.id, Codec: l.codecName()})
 	}
 }

@@ -1,7 +1,6 @@
 package leg
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 
@@ -21,12 +20,14 @@ func (m *Manager) Invite(req *sipua.Request) {
 		m.refuse(req, err)
 		return
 	}
-	m.add(l)
-	if err := m.o.Decider.Do(in); err != nil {
-		l.post(func() { l.refuse(err) })
-		return
-	}
-	// Only now: the end of a leg must not reach the decider before its INVITE.
+	// On the leg's queue, before anything else can be: the end of a leg must not
+	// reach the decider before its INVITE.
+	l.post(func() {
+		m.add(l)
+		if err := m.o.Decider.Do(in); err != nil {
+			l.refuse(err)
+		}
+	})
 	req.OnCancel(func() { l.post(l.cancelled) })
 }
 
@@ -57,7 +58,9 @@ func (m *Manager) prepare(req *sipua.Request) (*Leg, orbit.Invite, error) {
 	if err != nil {
 		return nil, in, err
 	}
-	l := m.newLeg(token(), port)
+	l := m.newLeg(token())
+	l.use(port)
+	l.state = asked
 	l.dialog, l.remote, l.local, l.user = d, remote, local, in.To
 	l.inbound.request, l.inbound.cseq = req, sipua.CSeq(req.Request)
 	if offer != nil { // 488 before anybody decides
@@ -129,12 +132,16 @@ func (m *Manager) refuse(req *sipua.Request, err error) {
 	_ = req.Reply(s.code, "", s.headers()...) // nobody to tell if it is cancelled
 }
 
-// refuse answers the leg's INVITE and takes everything back.
+// refuse answers the leg's INVITE with what the decider refused it for.
 func (l *Leg) refuse(err error) {
-	if l.state != asked {
-		return
+	if l.state == asked {
+		l.reported = true // whoever refused knows
+		l.reject(err)
 	}
-	l.reported = !errors.Is(err, errCancelled) // whoever refused knows
+}
+
+// reject answers the leg's INVITE with an error and takes everything back.
+func (l *Leg) reject(err error) {
 	l.m.refuse(l.inbound.request, err)
 	l.finish(0)
 }

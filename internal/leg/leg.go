@@ -19,7 +19,8 @@ import (
 type state uint8
 
 const (
-	asked     state = iota // their INVITE waits for a decision
+	planned   state = iota // our INVITE is wanted but not sent
+	asked                  // their INVITE waits for a decision
 	accepted               // answered with 200, no ACK yet
 	confirmed              // ACK seen or sent
 	calling                // our INVITE waits for an answer
@@ -33,7 +34,7 @@ type Leg struct {
 	id    string
 	m     *Manager
 	queue *dialog.Queue
-	port  Port                   // set before the leg is shared
+	port  Port                   // silent until our INVITE is sent; else set before the leg is shared
 	codec atomic.Pointer[string] // agreed; read by the leg it is joined with
 
 	// All below is owned by queue.
@@ -45,6 +46,7 @@ type Leg struct {
 	last     []byte       // our last description
 	remote   sdp.Remote   // the peer's last description
 	offered  bool         // our 200 carried an offer: the answer comes with the ACK
+	awaited  bool         // the decider waits for the ACK of our 200
 	joined   Port         // media is relayed to and from it; nil = none
 	reported bool         // the decider knows of the end
 	bye      *orbit.Bye   // wanted as soon as the ACK allows it
@@ -126,8 +128,10 @@ func (l *Leg) codecName() string {
 // hangup ends the leg from our side, in the way that its state asks for.
 func (l *Leg) hangup(e orbit.Bye) {
 	switch l.state {
+	case planned:
+		l.finish(0)
 	case asked:
-		l.refuse(errCancelled)
+		l.reject(errCancelled)
 	case accepted:
 		// RFC 3261 15: no BYE before the ACK or the end of waiting for it.
 		l.bye = &e

@@ -61,12 +61,13 @@ func (f *life) tick(l *Leg) {
 // ask sends a keep-alive. Any answer but 481 and 408 proves life (RFC 3261
 // 12.2.1.2: those two end the dialog; a proxy's 408 is no answer of the peer).
 func (f *life) ask(l *Leg, now time.Time) {
-	f.asked, f.pending = now, true
+	f.asked = now
 	req, err := l.dialog.NewRequest(sip.OPTIONS)
 	if err != nil { // it was built before: cannot happen
 		l.log.Error().Err(err).Msg("no keep-alive possible")
 		return
 	}
+	f.pending = true
 	l.send(req, func(res *sip.Response, err error) {
 		if err == nil && res.StatusCode < 200 {
 			return

@@ -16,6 +16,7 @@ import (
 	"encoding/hex"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/rs/zerolog"
 
@@ -132,20 +133,42 @@ func (m *Manager) forget(l *Leg) {
 	}
 }
 
-// newLeg returns a leg with a queue and a port, known to nobody yet.
-func (m *Manager) newLeg(id string, port Port) *Leg {
-	l := &Leg{id: id, m: m, port: port, log: m.o.Log.With().Str("leg", id).Logger()}
+// newLeg returns a leg with a queue, known to nobody yet.
+func (m *Manager) newLeg(id string) *Leg {
+	l := &Leg{id: id, m: m, port: silent{}, log: m.o.Log.With().Str("leg", id).Logger()}
 	l.queue = dialog.NewQueue(dialog.QueueConfig{
-		Overflow: func() { m.o.Log.Error().Str("leg", id).Msg("leg mailbox overflowed") },
+		Overflow: l.overflowed,
 		Panic: func(value any, stack []byte) {
 			l.log.Error().Interface("panic", value).Bytes("stack", stack).Msg("panic in a leg")
 		},
 	})
-	port.OnKey(func(digit byte) {
-		l.post(func() { m.tell(orbit.Key{Leg: id, Digit: digit}) })
-	})
 	return l
 }
+
+// use gives the leg its port.
+func (l *Leg) use(port Port) {
+	l.port = port
+	port.OnKey(func(digit byte) {
+		l.post(func() { l.m.tell(orbit.Key{Leg: l.id, Digit: digit}) })
+	})
+}
+
+// overflowed ends a leg whose mailbox was full: what was lost may have been its
+// end. It runs on a goroutine of its own and waits for room.
+func (l *Leg) overflowed() {
+	l.m.o.Log.Error().Str("leg", l.id).Msg("leg mailbox overflowed")
+	end := func() { l.hangup(orbit.Bye{Leg: l.id, Reason: "overflow"}) }
+	for l.queue.Post(end) != nil {
+		select {
+		case <-time.After(overflowPause):
+		case <-l.m.ctx.Done():
+			return
+		}
+	}
+}
+
+// overflowPause is how long a leg that overflowed is given to make room.
+const overflowPause = 10 * time.Millisecond
 
 // tell hands a command to the decider; after the end of the world nobody
 // listens, and nothing is lost by that.

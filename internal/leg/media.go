@@ -13,6 +13,18 @@ type Media interface {
 	Open(local netip.Addr) (Port, error)
 }
 
+// silent is the port of a leg that has none yet.
+type silent struct{}
+
+func (silent) LocalPort() uint16 { return 0 }
+func (silent) Set(sdp.Agreed)    {}
+func (silent) Play(string)       {}
+func (silent) Join(Port)         {}
+func (silent) Part(Port)         {}
+func (silent) OnKey(func(byte))  {}
+func (silent) Heard() time.Time  { return time.Time{} }
+func (silent) Close()            {}
+
 // Port is the media of one leg. Its methods may be called from any goroutine,
 // do not block, and do nothing after Close.
 type Port interface {

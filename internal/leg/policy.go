@@ -25,6 +25,9 @@ type Policy struct {
 	MediaAddress  netip.Addr                // in SDP; zero = the local address towards the peer
 	KeepAlive     time.Duration             // between proofs of life
 	Own           func(netip.AddrPort) bool // is this address one of our listeners'?
+	// Listener is our address for peers of a network: of the listener with their
+	// kind of address, zero if there is none.
+	Listener func(network string, peer netip.Addr) netip.AddrPort
 }
 
 // returnTarget validates a URI that somebody wrote into a header as a return's
@@ -51,6 +54,17 @@ func (p *Policy) ours(host, dialled string) bool {
 	return err == nil && p.trusts(addr)
 }
 
+// local is the way that a peer comes if it is reached from where flow came in,
+// or else from the listener of ours that can reach it.
+func (p *Policy) local(flow sipua.Flow, network string, peer netip.AddrPort) sipua.Flow {
+	own := flow.Local.Addr()
+	if network != flow.Network || !own.IsUnspecified() && own.Is4() != peer.Addr().Is4() {
+		flow = sipua.Flow{Network: network, Local: p.Listener(network, peer.Addr())}
+	}
+	flow.Remote = peer
+	return flow
+}
+
 func (p *Policy) trusts(addr netip.Addr) bool {
 	addr = addr.Unmap()
 	return slices.ContainsFunc(p.Trusted, func(t netip.Prefix) bool { return t.Contains(addr) })
@@ -66,12 +80,14 @@ func parseTarget(s string) (sip.Uri, error) {
 	if err := sip.ParseUri(s, &u); err != nil {
 		return u, fmt.Errorf("target %q: %w", s, err)
 	}
-	if u.Scheme != "sip" && u.Scheme != "sips" || u.Host == "" {
+	if u.Scheme != "sip" && u.Scheme != "sips" || u.Host == "" || u.Port < 0 || u.Port > 65535 {
 		return u, fmt.Errorf("target %q: not a SIP URI", s)
 	}
-	kept := sip.Uri{Scheme: u.Scheme, User: u.User, Host: u.Host, Port: u.Port}
-	if t, ok := sipua.URIParam(u.UriParams, "transport"); ok {
-		kept.UriParams = sip.HeaderParams{{K: "transport", V: strings.ToLower(sipua.Clean(t))}}
+	// What is called is what is validated: no ;phone-context within the user.
+	kept := sip.Uri{Scheme: u.Scheme, User: sipua.EscapeUser(sipua.UserOf(&u)), Host: u.Host, Port: u.Port}
+	switch t, _ := sipua.URIParam(u.UriParams, "transport"); strings.ToLower(t) {
+	case "udp", "tcp", "tls":
+		kept.UriParams = sip.HeaderParams{{K: "transport", V: strings.ToLower(t)}}
 	}
 	return kept, nil
 }

@@ -77,11 +77,11 @@ func (l *Leg) reinvite(req *sipua.Request) {
 	}
 	l.inbound.request, l.inbound.cseq, l.inbound.busy = req, sipua.CSeq(req.Request), true
 	res, err := l.renegotiate(req)
-	if err == nil && len(req.Body()) == 0 {
+	l.offered = err == nil && len(req.Body()) == 0
+	if l.offered {
 		l.local.Previous = l.last
 		l.last = sdp.Offer(l.local, preferred(l.local.Codecs, l.codecName()))
 		setSDP(res, l.last)
-		l.offered = true
 	}
 	if err != nil {
 		l.inbound.request, l.inbound.busy = nil, false

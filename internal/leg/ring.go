@@ -18,21 +18,20 @@ func (m *Manager) ring(e orbit.Ring) {
 	if m.find(e.Leg) != nil {
 		return // carried out before
 	}
+	// At once, so that a Bye that follows finds it.
+	l := m.newLeg(e.Leg)
+	l.log = l.log.With().Str("orbit", e.Orbit).Str("call", e.Call).Logger()
+	l.user = e.Orbit
+	m.add(l)
 	caller := m.find(e.Caller)
 	if caller == nil {
-		m.tell(orbit.Hangup{Leg: e.Leg})
+		l.post(func() { l.finish(0) })
 		return
 	}
-	// The caller's dialog and description belong to the caller's queue.
+	// The caller's dialog belongs to the caller's queue.
 	caller.post(func() {
 		to, err := m.route(e.Target, caller)
-		if err == nil {
-			err = m.call(e, to, caller.codecName())
-		}
-		if err != nil {
-			m.o.Log.Warn().Str("orbit", e.Orbit).Str("leg", e.Leg).Str("target", e.Target).Err(err).Msg("return not possible")
-			m.tell(orbit.Hangup{Leg: e.Leg})
-		}
+		l.post(func() { l.call(e, to, caller.codecName(), err) })
 	})
 }
 
@@ -58,14 +57,14 @@ func (m *Manager) route(target string, caller *Leg) (destination, error) {
 		uri.Host, uri.Port = p.home(caller.dialog)
 	}
 	if addr, ok := literal(uri); ok && p.trusts(addr.Addr()) && !p.Own(addr) {
-		return towards(uri, uri, flow), nil
+		return p.towards(uri, uri, flow), nil
 	}
 	if p.OutboundProxy != "" {
 		proxy, err := parseTarget(p.OutboundProxy)
 		if err != nil {
 			return destination{}, err
 		}
-		return towards(uri, proxy, flow), nil
+		return p.towards(uri, proxy, flow), nil
 	}
 	if !p.trusts(flow.Remote.Addr()) {
 		return destination{}, fmt.Errorf("%s: %w", target, errNoRoute)
@@ -74,9 +73,10 @@ func (m *Manager) route(target string, caller *Leg) (destination, error) {
 }
 
 // towards is the way to a next hop, from the socket that the caller came to
-// where the transport is the same.
-func towards(uri, hop sip.Uri, flow sipua.Flow) destination {
-	d := destination{uri: uri, target: sipua.Target{URI: hop.String()}, flow: flow}
+// where the transport is the same. What address of ours a name will see is not
+// known before it is resolved: the one that the caller sees.
+func (p *Policy) towards(uri, hop sip.Uri, flow sipua.Flow) destination {
+	d := destination{uri: uri, target: sipua.Target{URI: hop.String()}}
 	network, _ := sipua.URIParam(hop.UriParams, "transport")
 	switch {
 	case hop.Scheme == "sips":
@@ -84,36 +84,39 @@ func towards(uri, hop sip.Uri, flow sipua.Flow) destination {
 	case network == "":
 		network = "udp" // RFC 3263 4.1: the default for a literal address
 	}
-	if network != flow.Network {
-		d.flow = sipua.Flow{Network: network}
+	addr, ok := literal(hop)
+	if !ok {
+		d.flow = p.local(flow, network, flow.Remote)
+		return d
 	}
-	if addr, ok := literal(hop); ok {
-		d.flow.Remote = addr
-		d.target.Flow = d.flow
-	}
+	d.flow = p.local(flow, network, addr)
+	d.target.Flow = d.flow
 	return d
 }
 
-// call sends the INVITE of a return.
-func (m *Manager) call(e orbit.Ring, to destination, prefer string) error {
-	port, local, err := m.open(to.flow)
-	if err != nil {
-		return err
+// call sends the INVITE of a return, unless that was taken back; err says that
+// there is no way to the target.
+func (l *Leg) call(e orbit.Ring, to destination, prefer string, err error) {
+	if l.state != planned {
+		return
 	}
-	l := m.newLeg(e.Leg, port)
-	l.log = l.log.With().Str("orbit", e.Orbit).Str("call", e.Call).Logger()
-	l.user, l.local = e.Orbit, local
+	var port Port
+	if err == nil {
+		port, l.local, err = l.m.open(to.flow)
+	}
+	if err != nil {
+		l.log.Warn().Str("target", e.Target).Err(err).Msg("return not possible")
+		l.finish(0)
+		return
+	}
+	l.use(port)
 	l.last = sdp.Offer(l.local, preferred(l.local.Codecs, prefer))
 	req := l.invite(e, to)
-	m.add(l)
-	l.post(func() {
-		l.state = calling
-		l.log.Info().Str("target", req.Recipient.String()).Msg("return calls")
-		l.outbound.ours = m.o.Endpoint.Request(m.ctx, req, to.target, func(res *sip.Response, err error) {
-			l.post(func() { l.progress(res, err) })
-		})
+	l.state = calling
+	l.log.Info().Str("target", req.Recipient.String()).Msg("return calls")
+	l.outbound.ours = l.m.o.Endpoint.Request(l.m.ctx, req, to.target, func(res *sip.Response, err error) {
+		l.post(func() { l.progress(res, err) })
 	})
-	return nil
 }
 
 // invite builds the INVITE of a return: From shows the caller.

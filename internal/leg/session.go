@@ -91,12 +91,18 @@ func (s *sessionTimer) accept(l *Leg, res *sip.Response) {
 // arm refreshes at half of the interval, or ends the session shortly before
 // all of it has passed without a refresh (RFC 4028 10).
 func (s *sessionTimer) arm(l *Leg) {
-	s.stop()
 	if s.ours {
-		s.timer = l.after(s.interval/2, func() { s.refresh(l) })
+		s.later(l, s.interval/2)
 		return
 	}
+	s.stop()
 	s.timer = l.after(s.interval-min(32*time.Second, s.interval/3), func() { l.lost("session expired") })
+}
+
+// later refreshes after d.
+func (s *sessionTimer) later(l *Leg, d time.Duration) {
+	s.stop()
+	s.timer = l.after(d, func() { s.refresh(l) })
 }
 
 // refresh repeats our description by UPDATE or re-INVITE.
@@ -122,7 +128,7 @@ func (s *sessionTimer) refresh(l *Leg) {
 	l.send(req, func(res *sip.Response, err error) {
 		switch {
 		case l.state != confirmed:
-		case err != nil || res.StatusCode == sip.StatusCallTransactionDoesNotExists:
+		case err != nil, res.StatusCode == sip.StatusCallTransactionDoesNotExists, res.StatusCode == sip.StatusRequestTimeout:
 			l.lost("session refresh failed") // RFC 4028 10
 		case res.StatusCode >= 200:
 			s.refreshed(l, res)
@@ -142,7 +148,7 @@ func (s *sessionTimer) refreshed(l *Leg, res *sip.Response) {
 // reoffer sends a re-INVITE that repeats our description.
 func (l *Leg) reoffer(extra ...sip.Header) {
 	if l.inbound.busy || l.outbound.busy {
-		l.session.timer = l.after(2*time.Second, func() { l.session.refresh(l) })
+		l.session.later(l, 2*time.Second)
 		return
 	}
 	req, err := l.dialog.NewRequest(sip.INVITE)
@@ -183,7 +189,7 @@ func (l *Leg) reoffered(res *sip.Response, err error) {
 		l.lost("re-invite failed") // RFC 3261 12.2.1.2
 	case res.StatusCode == sip.StatusRequestPending:
 		// RFC 3261 14.1: try again after the owner's or the other's pause.
-		l.session.timer = l.after(3*time.Second, func() { l.session.refresh(l) })
+		l.session.later(l, 3*time.Second)
 	case res.StatusCode < 300:
 		if err := l.answered(res); err != nil {
 			l.log.Warn().Err(err).Msg("answer to re-invite unusable")

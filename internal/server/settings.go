@@ -1,8 +1,6 @@
 package server
 
 import (
-	"net/netip"
-
 	"parkd/internal/config"
 	"parkd/internal/leg"
 	"parkd/internal/orbit"
@@ -41,11 +39,13 @@ func orbitSettings(o *config.Orbit) orbit.Orbit {
 }
 
 // policy is the configuration as legs see it.
-func policy(c *config.Config, own func(netip.AddrPort) bool) *leg.Policy {
+func (s *Server) policy() *leg.Policy {
+	c := &s.o.Config
 	return &leg.Policy{
 		Domains: c.SIP.Domains, Trusted: c.Access.Trusted, ReturnUsers: c.Access.ReturnUsers,
 		OutboundProxy: c.SIP.OutboundProxy, ParkerHeaders: c.Park.ParkerHeaders,
-		Codecs: c.Media.Codecs, MediaAddress: c.Media.Address, KeepAlive: c.Park.Keepalive, Own: own,
+		Codecs: c.Media.Codecs, MediaAddress: c.Media.Address, KeepAlive: c.Park.Keepalive,
+		Own: s.own(), Listener: s.listener,
 	}
 }
 

@@ -44,7 +44,7 @@ func (s *Server) buildUsages(w *world, m leg.Media) {
 	})
 	s.legs = leg.New(s.ctx, leg.Options{
 		Endpoint: s.endpoint, Table: s.table, Wheel: s.wheel, Media: m, Decider: s.runner,
-		Watchers: watchers{s.notifier}, Policy: policy(c, s.own()), Refused: s.operators.metrics.Refused, Log: s.log,
+		Watchers: watchers{s.notifier}, Policy: s.policy(), Refused: s.operators.metrics.Refused, Log: s.log,
 	})
 	w.legs, w.notifier = s.legs, s.notifier
 	s.endpoint.Handle("INVITE", s.legs.Invite)
@@ -80,6 +80,22 @@ func (s *Server) own() func(netip.AddrPort) bool {
 		}
 		return false
 	}
+}
+
+// listener is the address of the listener for peers of a network: the one with
+// their kind of address, or with both.
+func (s *Server) listener(network string, peer netip.Addr) netip.AddrPort {
+	for _, l := range s.o.Listeners {
+		a, err := netip.ParseAddrPort(address(l))
+		if err != nil || l.Network != network {
+			continue
+		}
+		a = netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
+		if a.Addr().Is4() == peer.Unmap().Is4() || a.Addr() == netip.IPv6Unspecified() {
+			return a
+		}
+	}
+	return netip.AddrPort{}
 }
 
 // watchers answers a leg's question about lamps.

@@ -17,6 +17,7 @@ type generator struct {
 	local string
 	sinks *sinks
 	next  int
+	hold  bool // callers are on hold: no music to them
 	ended chan struct{}
 
 	mu    sync.Mutex
@@ -73,8 +74,12 @@ func (g *generator) invite(ext string, leave bool) *call {
 	c := &call{id: fmt.Sprintf("c%d", g.next), ext: ext, sent: time.Now(), leave: leave}
 	g.calls[c.id] = c
 	g.mu.Unlock()
-	sdp := fmt.Sprintf("v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio %d RTP/AVP 0 101\r\na=rtpmap:101 telephone-event/8000\r\n",
-		g.sinks.ports[g.next%len(g.sinks.ports)])
+	way := "sendrecv"
+	if g.hold {
+		way = "inactive"
+	}
+	sdp := fmt.Sprintf("v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio %d RTP/AVP 0 101\r\na=rtpmap:101 telephone-event/8000\r\na=%s\r\n",
+		g.sinks.ports[g.next%len(g.sinks.ports)], way)
 	uri := "sip:" + ext + "@127.0.0.1"
 	g.request("INVITE", uri, c.id, "<"+uri+">", 1, "Content-Type: application/sdp\r\n", sdp)
 	return c

@@ -80,7 +80,25 @@ func start(binary string) (*process, error) {
 	if err := os.WriteFile(file, fmt.Appendf(nil, configuration, filepath.Join(dir, "data"), port, port), 0o600); err != nil {
 		return nil, err
 	}
-	p := &process{cmd: exec.Command(binary, "serve", "-c", file), sip: "127.0.0.1:" + strconv.Itoa(port), dir: dir}
+	return launch(dir, port, exec.Command(binary, "serve", "-c", file))
+}
+
+// bare runs a user agent server over sipgo that answers INVITE and BYE and
+// does nothing else: what SIP itself costs here.
+func bare() (*process, error) {
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	return launch("", port, exec.Command(self, "uas", "127.0.0.1:"+strconv.Itoa(port)))
+}
+
+func launch(dir string, port int, cmd *exec.Cmd) (*process, error) {
+	p := &process{cmd: cmd, sip: "127.0.0.1:" + strconv.Itoa(port), dir: dir}
 	p.cmd.Stdout, p.cmd.Stderr = os.Stderr, os.Stderr
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
@@ -115,7 +133,9 @@ func (p *process) answers() error {
 func (p *process) stop() {
 	p.cmd.Process.Signal(syscall.SIGKILL) // nobody waits for thousands of BYEs here
 	p.cmd.Wait()
-	os.RemoveAll(p.dir)
+	if p.dir != "" {
+		os.RemoveAll(p.dir)
+	}
 }
 
 // cpu is the CPU time of all threads so far.

@@ -42,6 +42,7 @@ type Site struct {
 	phones []*phone.Phone
 	stop   context.CancelFunc
 	ended  chan error
+	killed []chan error // servers that wind down
 }
 
 // Configure changes the configuration of a site: 701-710, one call each, with
@@ -114,8 +115,9 @@ func (s *Site) Start() {
 		s.T.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	s.stop, s.ended = stop, make(chan error, 1)
-	go func() { s.ended <- srv.Run(ctx) }()
+	ended := make(chan error, 1)
+	s.stop, s.ended = stop, ended
+	go func() { ended <- srv.Run(ctx) }()
 	select {
 	case <-ready:
 	case err := <-s.ended:
@@ -171,13 +173,13 @@ func (s *Site) Nth(n int, v fakenet.Verdict, spare func(fakenet.Packet) bool) *a
 	return count
 }
 
-// Kill ends the server as a power cut would: nothing that it says on its way
-// out gets through.
+// Kill ends the server as a power cut would: at once, without a word, and its
+// addresses are free for the next Start. What is left of it winds down unheard.
 func (s *Site) Kill() {
-	s.T.Helper()
-	s.Net.Cut(Server.Addr(), true)
-	s.Stop()
-	s.Net.Cut(Server.Addr(), false)
+	s.Net.Orphan(Server.Addr())
+	s.stop()
+	s.killed = append(s.killed, s.ended)
+	s.stop = nil
 }
 
 // Idle lets all transactions end and checks that the server holds no leg: that
@@ -246,6 +248,9 @@ func (s *Site) Close() {
 		s.stop()
 		<-s.ended
 		s.stop = nil
+	}
+	for _, ended := range s.killed {
+		<-ended
 	}
 	for _, p := range s.phones {
 		p.Close()

@@ -127,7 +127,7 @@ func (c *Conn) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error) {
 	if data == nil {
 		data = []byte{}
 	}
-	c.net.send(c.addr, netip.AddrPortFrom(to.Addr().Unmap(), to.Port()), data)
+	c.net.send(c, netip.AddrPortFrom(to.Addr().Unmap(), to.Port()), data)
 	return len(b), nil
 }
 

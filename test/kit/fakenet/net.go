@@ -105,6 +105,20 @@ func (n *Net) Cut(host netip.Addr, off bool) {
 	}
 }
 
+// Orphan takes the sockets of a host away from their owner: they stay open but
+// neither hear nor are heard, and their addresses are free at once. So ends a
+// process that is killed.
+func (n *Net) Orphan(host netip.Addr) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for addr, c := range n.bound {
+		if addr.Addr() == host {
+			delete(n.bound, addr)
+			c.flush()
+		}
+	}
+}
+
 // Bound lists the bound addresses of a host, or of all for the zero Addr.
 func (n *Net) Bound(host netip.Addr) []netip.AddrPort {
 	n.mu.Lock()
@@ -126,10 +140,15 @@ func (n *Net) Sent() int {
 	return n.count
 }
 
-func (n *Net) send(from, to netip.AddrPort, data []byte) {
+func (n *Net) send(c *Conn, to netip.AddrPort, data []byte) {
 	n.hooking.Lock()
 	defer n.hooking.Unlock()
+	from := c.addr
 	n.mu.Lock()
+	if n.bound[from] != c { // orphaned
+		n.mu.Unlock()
+		return
+	}
 	p := Packet{Number: n.count, At: time.Now(), From: from, To: to, Data: data}
 	n.count++
 	hook, watch := n.hook, n.watch
@@ -140,17 +159,18 @@ func (n *Net) send(from, to netip.AddrPort, data []byte) {
 		v = hook(p)
 	}
 	n.mu.Lock()
-	v.Drop = v.Drop || lost || n.down[from.Addr()] || n.down[to.Addr()] // the hook may have cut it
-	c := n.bound[to]
+	// The hook may have cut it off.
+	v.Drop = v.Drop || lost || n.down[from.Addr()] || n.down[to.Addr()] || n.bound[from] != c
+	target := n.bound[to]
 	n.mu.Unlock()
 	if watch != nil {
 		watch(p, v)
 	}
-	if v.Drop || c == nil {
+	if v.Drop || target == nil {
 		return
 	}
 	for range 1 + v.Extra {
-		c.arrive(p, p.At.Add(Latency+v.Delay))
+		target.arrive(p, p.At.Add(Latency+v.Delay))
 	}
 }
 

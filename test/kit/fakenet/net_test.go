@@ -108,6 +108,28 @@ func TestACutHostNeitherHearsNorSpeaks(t *testing.T) {
 	})
 }
 
+func TestAnOrphanedSocketIsDeafAndMuteAndItsAddressFree(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, a, b := pair(t)
+		send(t, a, addrB, "under way")
+		n.Orphan(addrB.Addr())
+		again := bind(t, n, addrB)
+		send(t, b, addrA, "unheard")
+		send(t, a, addrB, "for the new one")
+		send(t, again, addrA, "heard")
+		receive(t, again, "for the new one", Latency)
+		receive(t, a, "heard", 0)
+		b.SetReadDeadline(time.Now().Add(time.Second))
+		if _, _, err := b.ReadFrom(make([]byte, 100)); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("the orphan heard something: %v", err)
+		}
+		b.Close()
+		if got := n.Bound(addrB.Addr()); len(got) != 1 {
+			t.Errorf("bound after the orphan's Close: %v", got)
+		}
+	})
+}
+
 func TestAnAddressIsBoundOnceAndFreeAfterClose(t *testing.T) {
 	n, a, _ := pair(t)
 	if _, err := n.Listen(addrA); !errors.Is(err, syscall.EADDRINUSE) {

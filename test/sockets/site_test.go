@@ -1,0 +1,244 @@
+package sockets
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"parkd/internal/config"
+	"parkd/internal/server"
+	"parkd/test/kit"
+)
+
+// patience is how long anything that must happen may take on a busy machine.
+const patience = 10 * time.Second
+
+// A site is a parkd and its phones. Each parkd has an address of its own in
+// 127.0.0.0/8, so that tests run side by side with the usual ports.
+type site struct {
+	*testing.T
+	host   string // parkd's address
+	port6  int    // of SIP on [::1], where there is only one address
+	media6 int    // first media port, for the same reason
+	dir    string // of the configuration file
+	log    kit.Log
+	config config.Config
+	phones []*phone
+	stop   context.CancelFunc // nil = does not run
+	ended  chan error
+}
+
+// sites numbers the sites of this process.
+var sites atomic.Int32
+
+func newSite(t *testing.T) *site {
+	t.Helper()
+	n := int(sites.Add(1))
+	s := &site{T: t, dir: t.TempDir(), host: fmt.Sprintf("127.%d.%d.1", 192+os.Getpid()%60, n%250)}
+	c, err := net.ListenPacket("udp", s.host+":0")
+	if err != nil {
+		t.Skipf("left out: needs all of 127.0.0.0/8 as addresses, as on Linux: %v", err)
+	}
+	c.Close()
+	s.reserve(n)
+	t.Cleanup(s.close)
+	return s
+}
+
+// reserve takes a hundred ports of [::1] for this test alone: whoever holds
+// the last of them has them all. The system
+// gives none of this range out by itself.
+func (s *site) reserve(n int) {
+	s.Helper()
+	for i := range 200 {
+		first := 12000 + (os.Getpid()*7+n+i)%200*100
+		c, err := net.ListenPacket("udp", fmt.Sprintf("[::1]:%d", first+99))
+		if err == nil {
+			s.port6, s.media6 = first, first+10
+			s.Cleanup(func() { c.Close() })
+			return
+		}
+	}
+	s.Skip("left out: needs IPv6 on the loopback")
+}
+
+// file writes a file beside the configuration.
+func (s *site) file(name string, data []byte) string {
+	s.Helper()
+	path := filepath.Join(s.dir, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		s.Fatal(err)
+	}
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		s.Fatal(err)
+	}
+	return path
+}
+
+// common is what every configuration ends with.
+const common = `
+data_dir: DIR/data
+store: {kind: memory}
+admin: {listen: "HOST:8080"}
+`
+
+// load reads a configuration in which HOST, PORT6 and DIR stand for the site's.
+func (s *site) load(yaml string) config.Config {
+	s.Helper()
+	text := strings.NewReplacer("HOST", s.host, "PORT6", fmt.Sprint(s.port6), "DIR", s.dir,
+		"MEDIA6", fmt.Sprintf("%d-%d", s.media6, s.media6+80)).Replace(yaml + common)
+	c, err := config.Load(s.file("parkd.yaml", []byte(text)), nil)
+	if err != nil {
+		s.Fatalf("configuration: %v\n%s", err, text)
+	}
+	return c
+}
+
+// start starts parkd and waits until it serves.
+func (s *site) start(yaml string) {
+	s.Helper()
+	s.config = s.load(yaml)
+	ready := make(chan struct{})
+	srv, err := server.New(server.Options{
+		Config: s.config, Version: "test", Ready: func() { close(ready) },
+		Log: zerolog.New(&s.log).Level(zerolog.DebugLevel).With().Timestamp().Logger(),
+	})
+	if err != nil {
+		s.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	s.stop, s.ended = stop, make(chan error, 1)
+	go func() { s.ended <- srv.Run(ctx) }()
+	select {
+	case <-ready:
+	case err := <-s.ended:
+		stop()
+		s.stop = nil
+		s.Fatalf("ended at its start: %v", err)
+	case <-time.After(patience):
+		s.Fatal("does not get ready")
+	}
+}
+
+// finish stops parkd as SIGTERM does, and returns how long that took.
+func (s *site) finish() time.Duration {
+	s.Helper()
+	if s.stop == nil {
+		return 0
+	}
+	began := time.Now()
+	s.stop()
+	s.stop = nil
+	select {
+	case err := <-s.ended:
+		if err != nil {
+			s.Errorf("Run: %v", err)
+		}
+	case <-time.After(patience):
+		s.Fatal("does not stop")
+	}
+	return time.Since(began)
+}
+
+// close ends everything; phones answer until parkd is gone.
+func (s *site) close() {
+	s.finish()
+	for _, p := range s.phones {
+		p.close()
+	}
+	for _, fault := range s.log.Faults() {
+		s.Errorf("logged: %s", fault)
+	}
+	if s.Failed() {
+		s.Logf("the log:\n%s", s.log.String())
+	}
+}
+
+// until asks again and again until the answer is yes.
+func (s *site) until(what string, yes func() bool) {
+	s.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	end := time.After(patience)
+	for !yes() {
+		select {
+		case <-tick.C:
+		case <-end:
+			s.Fatalf("never: %s", what)
+		}
+	}
+}
+
+// http asks parkd's HTTP interface.
+func (s *site) http(method, path string) (int, []byte) {
+	s.Helper()
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
+	req, err := http.NewRequest(method, "http://"+s.host+":8080"+path, nil)
+	if err != nil {
+		s.Fatal(err)
+	}
+	res, err := client.Do(req)
+	if err != nil {
+		s.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		s.Fatal(err)
+	}
+	return res.StatusCode, body
+}
+
+// orbit is an orbit as the API shows it.
+type orbit struct {
+	Extension, Name, State, Music string
+	Enabled                       bool
+	Calls                         []struct {
+		ID, State string
+		Caller    struct{ Name, URI string }
+		ParkedBy  string `json:"parked_by"`
+		Since     time.Time
+		ReturnsAt time.Time `json:"returns_at"`
+		Codec     string
+	}
+	Watchers int
+}
+
+func (s *site) orbit(ext string) (o orbit) {
+	s.Helper()
+	code, body := s.http("GET", "/api/v1/orbits/"+ext)
+	if code != 200 {
+		s.Fatalf("GET orbit %s: %d %s", ext, code, body)
+	}
+	if err := json.Unmarshal(body, &o); err != nil {
+		s.Fatalf("%v: %s", err, body)
+	}
+	return o
+}
+
+// metric is a line of /metrics, by all that stands before its value.
+func (s *site) metric(name string) (value float64) {
+	s.Helper()
+	_, body := s.http("GET", "/metrics")
+	for line := range strings.Lines(string(body)) {
+		if rest, ok := strings.CutPrefix(line, name+" "); ok {
+			if _, err := fmt.Sscan(rest, &value); err != nil {
+				s.Fatalf("%q: %v", line, err)
+			}
+			return value
+		}
+	}
+	s.Fatalf("no metric %s in\n%s", name, body)
+	return 0
+}
