@@ -2,7 +2,9 @@ package rtpmusic
 
 import (
 	"runtime"
+	"sync"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -10,6 +12,11 @@ import (
 // threadSleeper keeps its goroutine on a thread of its own and sleeps by
 // clock_nanosleep to absolute times: later than asked for by microseconds, where
 // timers of a busy Go program are by milliseconds.
+//
+// The runtime is not told that the thread sleeps. If it were, its monitor would
+// take the processor slot (P) away within the millisecond, each millisecond, and
+// spin at 20 us for that: a tenth of a core, measured. So the sleeper keeps its
+// slot, and adds one to GOMAXPROCS so that nobody misses it.
 type threadSleeper struct {
 	e    *Engine
 	zero time.Duration // the engine's zero on CLOCK_MONOTONIC
@@ -30,6 +37,7 @@ func newSleeper(e *Engine) sleeper {
 		return newTimerSleeper(e)
 	}
 	s := &threadSleeper{e: e, zero: time.Duration(ts.Nano()) - e.now()}
+	addSlots(1)
 	runtime.LockOSThread() // until its goroutine ends, and the thread with it
 	if err := unix.Prctl(unix.PR_SET_TIMERSLACK, timerSlack, 0, 0, 0); err != nil {
 		e.log.Debug().Err(err).Msg("media thread keeps its timer slack")
@@ -40,8 +48,13 @@ func newSleeper(e *Engine) sleeper {
 func (s *threadSleeper) until(at time.Duration) bool {
 	if at > s.e.now() {
 		ts := unix.NsecToTimespec(int64(s.zero + at))
-		// Interrupted by the runtime's signals it sleeps on.
-		for unix.ClockNanosleep(unix.CLOCK_MONOTONIC, unix.TIMER_ABSTIME, &ts, nil) == unix.EINTR {
+		for {
+			_, _, err := unix.RawSyscall6(unix.SYS_CLOCK_NANOSLEEP, unix.CLOCK_MONOTONIC, unix.TIMER_ABSTIME,
+				uintptr(unsafe.Pointer(&ts)), 0, 0, 0)
+			if err != unix.EINTR {
+				break
+			}
+			runtime.Gosched() // a signal of the runtime: somebody, as the collector, waits for this slot
 		}
 	}
 	select {
@@ -52,4 +65,14 @@ func (s *threadSleeper) until(at time.Duration) bool {
 	}
 }
 
-func (s *threadSleeper) end() {}
+func (s *threadSleeper) end() { addSlots(-1) }
+
+// slots orders the changes of GOMAXPROCS that engines make.
+var slots sync.Mutex
+
+// addSlots gives the process n processor slots more, or takes them back.
+func addSlots(n int) {
+	slots.Lock()
+	defer slots.Unlock()
+	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + n)
+}

@@ -107,7 +107,7 @@ func (s *Server) build() error {
 	if s.operators, err = newOperators(&s.o); err != nil {
 		return err
 	}
-	w := &world{log: s.log, operators: s.operators, views: map[string]orbit.View{}}
+	w := newWorld(s.log, s.operators, state)
 	options, err := s.endpointOptions(w.known)
 	if err != nil {
 		return err

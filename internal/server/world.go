@@ -22,6 +22,16 @@ type world struct {
 	views map[string]orbit.View
 }
 
+// newWorld returns a world that knows every orbit of a state from the start: a
+// phone may subscribe as soon as SIP is served, before the state's owner runs.
+func newWorld(log zerolog.Logger, op *operators, state *orbit.State) *world {
+	w := &world{log: log, operators: op, views: map[string]orbit.View{}}
+	for _, ext := range state.Extensions() {
+		w.views[ext], _ = state.View(ext)
+	}
+	return w
+}
+
 // Carry implements orbit.World.
 func (w *world) Carry(e orbit.Effect) { w.legs.Carry(e) }
 

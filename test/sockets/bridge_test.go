@@ -111,7 +111,11 @@ defaults: {transfer: {enabled: true, key: "0"}}
 			ann, bob := s.wide("udp", nil)("ann"), s.wide(network, nil)("bob")
 			parked := ann.park("701", bob, offer{})
 			parked.media.hear(3)
-			parked.media.press('7') // not the key
+			parked.media.press('7')
+			parked.media.hear(5)
+			if o := s.orbit("701"); o.State != "parked" {
+				t.Errorf("another key than the transfer key: %s", o.State)
+			}
 			parked.media.press('0')
 			back := bob.rung()
 			if o := s.orbit("701"); o.State != "returning" || o.Calls[0].State != "returning" {

@@ -34,6 +34,7 @@ orbits:
 
 	parked := ann.park("701", bob, offer{formats: "8"})
 	w.shows("early")
+	parked.media.first(3)
 	o := s.orbit("701")
 	if o.State != "parked" || len(o.Calls) != 1 || o.Watchers != 1 {
 		t.Fatalf("parked: %+v", o)
@@ -70,11 +71,10 @@ orbits:
 			t.Errorf("%s %v, want %v", name, n, want)
 		}
 	}
-	for _, name := range []string{`parkd_rtp_packets_total{direction="out"}`, "parkd_lamp_notify_seconds_count"} {
-		if n := s.metric(name); n < 1 {
-			t.Errorf("%s %v", name, n)
-		}
+	if n := s.metric(`parkd_rtp_packets_total{direction="out"}`); n < 3 {
+		t.Errorf("%v RTP packets sent", n)
 	}
+	s.until("both lamp changes are measured", func() bool { return s.metric("parkd_lamp_notify_seconds_count") >= 2 })
 }
 
 func TestAnOperatorSendsACallBack(t *testing.T) {

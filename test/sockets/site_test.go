@@ -29,7 +29,7 @@ const patience = 10 * time.Second
 type site struct {
 	*testing.T
 	host   string // parkd's address
-	port6  int    // of SIP on [::1], where there is only one address
+	port6  int    // of SIP on [::1], where there is only one address; 0 = no IPv6
 	media6 int    // first media port, for the same reason
 	dir    string // of the configuration file
 	log    kit.Log
@@ -70,7 +70,6 @@ func (s *site) reserve(n int) {
 			return
 		}
 	}
-	s.Skip("left out: needs IPv6 on the loopback")
 }
 
 // file writes a file beside the configuration.
@@ -96,6 +95,9 @@ admin: {listen: "HOST:8080"}
 // load reads a configuration in which HOST, PORT6 and DIR stand for the site's.
 func (s *site) load(yaml string) config.Config {
 	s.Helper()
+	if s.port6 == 0 && strings.Contains(yaml, "PORT6") {
+		s.Skip("left out: needs IPv6 on the loopback")
+	}
 	text := strings.NewReplacer("HOST", s.host, "PORT6", fmt.Sprint(s.port6), "DIR", s.dir,
 		"MEDIA6", fmt.Sprintf("%d-%d", s.media6, s.media6+80)).Replace(yaml + common)
 	c, err := config.Load(s.file("parkd.yaml", []byte(text)), nil)
