@@ -80,3 +80,32 @@ func BenchmarkPark(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkReturn times what a key press of a caller amid a FIFO costs, and the
+// return that fails after it: the call keeps its place, which nobody looks for.
+func BenchmarkReturn(b *testing.B) {
+	for _, parked := range []int{10, 8000} {
+		b.Run(fmt.Sprintf("%d parked", parked), func(b *testing.B) {
+			s := NewState(Settings{Orbits: []Orbit{{Extension: "701", Enabled: true, Multiple: true, TransferKey: '0',
+				Timeout: Timeout{Enabled: true, After: 2 * time.Minute, Ring: 15 * time.Second}}}})
+			step := func(c Command) {
+				ch, err := s.Decide(start, c)
+				if err != nil {
+					b.Fatal(err)
+				}
+				s.Apply(ch)
+			}
+			in := Invite{To: "701", Referred: true, Parker: bob, Record: []byte("snapshot")}
+			for i := range parked {
+				in.Leg = fmt.Sprint("p", i)
+				step(in)
+			}
+			caller := fmt.Sprint("p", parked/2)
+			b.ReportAllocs()
+			for b.Loop() {
+				step(Key{Leg: caller, Digit: '0'})
+				step(Hangup{Leg: s.call(caller).Other, Code: 486})
+			}
+		})
+	}
+}

@@ -83,8 +83,8 @@ type Due struct{}
 // Undo takes back a new park that could not be written down.
 type Undo struct{ Leg string }
 
-// Drain refuses new parks from now on.
-type Drain struct{}
+// Drain refuses new parks from now on, and with End ends every call.
+type Drain struct{ End bool }
 
 func (Invite) command()   {}
 func (Acked) command()    {}

@@ -32,7 +32,7 @@ func (s *State) Decide(now time.Time, c Command) (Change, error) {
 	case Undo:
 		return s.undo(c), nil
 	case Drain:
-		return Change{Drain: true}, nil
+		return s.stop(c), nil
 	}
 	return Change{}, fmt.Errorf("unknown command %T", c)
 }
@@ -156,6 +156,20 @@ func (s *State) drop(in Drop) (ch Change, err error) {
 	ch.end(&c, "dropped", c.Caller)
 	ch.bye(c.Other, "dropped")
 	return ch, nil
+}
+
+// stop: no more parks; and no more calls, if that is asked for.
+func (s *State) stop(in Drain) (ch Change) {
+	ch.Drain = true
+	if !in.End {
+		return ch
+	}
+	calls, _ := s.Snapshot()
+	for i := range calls {
+		ch.end(&calls[i], "shutting down", calls[i].Caller)
+		ch.bye(calls[i].Other, "shutting down")
+	}
+	return ch
 }
 
 // undo takes a park back whose record could not be written.

@@ -87,6 +87,11 @@ func (s *State) Apply(ch Change) {
 		if e == nil {
 			e = &entry{index: -1}
 			s.calls[c.ID] = e
+		} else if e.linked && c.fetchable() && c.At == e.At && c.Seq == e.Seq {
+			s.detach(e) // it stays where it is in the FIFO: no search for its place
+			e.Call = c
+			s.attach(e)
+			continue
 		} else {
 			s.remove(e)
 		}
@@ -105,8 +110,26 @@ func (s *State) Apply(ch Change) {
 	s.drain = s.drain || ch.Drain
 }
 
-// remove takes a call out of every index. Its legs stay, as ending ones.
+// remove takes a call out of its orbit and every index.
 func (s *State) remove(e *entry) {
+	s.detach(e)
+	if e.At == "" {
+		return
+	}
+	p := s.places[e.At]
+	if e.linked {
+		p.unlink(e)
+	}
+	p.count--
+	s.parked--
+	if p.count == 0 && p.Orbit.Extension == "" {
+		delete(s.places, e.At)
+	}
+}
+
+// detach takes a call out of the indexes of legs, deadlines and aliases. Its
+// legs stay, as ending ones.
+func (s *State) detach(e *entry) {
 	for _, id := range []string{e.Caller, e.Other} {
 		if l, ok := s.legs[id]; ok {
 			l.call = ""
@@ -116,24 +139,31 @@ func (s *State) remove(e *entry) {
 	if e.index >= 0 {
 		heap.Remove(&s.due, e.index)
 	}
-	if e.At == "" {
-		return
-	}
-	p := s.places[e.At]
 	if e.linked {
-		p.unlink(e)
-	}
-	delete(s.alias, e.Alias().CallID)
-	p.count--
-	s.parked--
-	if p.count == 0 && p.Orbit.Extension == "" {
-		delete(s.places, e.At)
+		delete(s.alias, e.Alias().CallID)
 	}
 }
 
-// insert puts a call into every index.
+// insert puts a call into its orbit and every index.
 func (s *State) insert(e *entry) {
 	s.seq = max(s.seq, e.Seq)
+	if e.At != "" {
+		p := s.places[e.At]
+		if p == nil { // its orbit is configured no more: retrievable until empty
+			p = &place{Orbit: Orbit{Timeout: Timeout{Ring: removedRing}}}
+			s.places[e.At] = p
+		}
+		p.count++
+		s.parked++
+		if e.fetchable() {
+			p.link(e)
+		}
+	}
+	s.attach(e)
+}
+
+// attach puts a call into the indexes of legs, deadlines and aliases.
+func (s *State) attach(e *entry) {
 	for _, id := range []string{e.Caller, e.Other} {
 		if id != "" {
 			l := s.legs[id]
@@ -141,18 +171,7 @@ func (s *State) insert(e *entry) {
 			s.legs[id] = l
 		}
 	}
-	if e.At == "" {
-		return
-	}
-	p := s.places[e.At]
-	if p == nil { // its orbit is configured no more: retrievable until empty
-		p = &place{Orbit: Orbit{Timeout: Timeout{Ring: removedRing}}}
-		s.places[e.At] = p
-	}
-	p.count++
-	s.parked++
-	if e.fetchable() {
-		p.link(e)
+	if e.linked {
 		s.alias[e.Alias().CallID] = e
 	}
 	if e.at = e.deadline(s.set.MaxTime); !e.at.IsZero() {
@@ -160,8 +179,8 @@ func (s *State) insert(e *entry) {
 	}
 }
 
-// link puts a call at its place in the FIFO: nearly always the tail, and near
-// the head when a retrieve came to nothing.
+// link puts a call at its place in the FIFO: nearly always the tail, and the
+// head when a retrieve of the oldest came to nothing.
 func (p *place) link(e *entry) {
 	after := p.tail
 	if p.head != nil && e.Seq < p.head.Seq {

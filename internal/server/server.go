@@ -177,7 +177,7 @@ func (s *Server) stop() {
 	ctx, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
 	s.operators.admin.SetReady(false)
-	_ = s.runner.Ask(ctx, orbit.Drain{})
+	_ = s.runner.Ask(ctx, orbit.Drain{End: true})
 	s.log.Info().Int("legs", s.legs.Count()).Msg("stopping")
 	s.legs.Close(ctx)
 	s.notifier.Close()

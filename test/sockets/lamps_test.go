@@ -1,6 +1,7 @@
 package sockets
 
 import (
+	"fmt"
 	"testing"
 	"time"
 )
@@ -43,6 +44,24 @@ func TestALampFollowsItsConnection(t *testing.T) {
 			l.refresh(0)
 			s.until("nobody watches", func() bool { return s.orbit("701").Watchers == 0 })
 		})
+	}
+}
+
+// Phones that lost their server try again all the time: what they say is there
+// before parkd reads it.
+func TestAPhoneIsServedFromTheFirstMoment(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	srv := s.build(plain)
+	var lamps []*lamp
+	for i := range 10 {
+		p := s.phone(fmt.Sprintf("desk%d", i), "udp", s.host+":5060")
+		lamps = append(lamps, p.watch(fmt.Sprint(701+i)))
+	}
+	s.run(srv)
+	for _, l := range lamps {
+		l.served()
+		l.shows("terminated")
 	}
 }
 

@@ -35,6 +35,7 @@ type site struct {
 	log    kit.Log
 	config config.Config
 	phones []*phone
+	ready  chan struct{} // closed when it serves
 	stop   context.CancelFunc // nil = does not run
 	ended  chan error
 }
@@ -110,8 +111,15 @@ func (s *site) load(yaml string) config.Config {
 // start starts parkd and waits until it serves.
 func (s *site) start(yaml string) {
 	s.Helper()
+	s.run(s.build(yaml))
+}
+
+// build builds a parkd, which has opened its sockets and serves nothing yet.
+func (s *site) build(yaml string) *server.Server {
+	s.Helper()
 	s.config = s.load(yaml)
 	ready := make(chan struct{})
+	s.ready = ready
 	srv, err := server.New(server.Options{
 		Config: s.config, Version: "test", Ready: func() { close(ready) },
 		Log: zerolog.New(&s.log).Level(zerolog.DebugLevel).With().Timestamp().Logger(),
@@ -119,11 +127,17 @@ func (s *site) start(yaml string) {
 	if err != nil {
 		s.Fatal(err)
 	}
+	return srv
+}
+
+// run runs what was built and waits until it serves.
+func (s *site) run(srv *server.Server) {
+	s.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	s.stop, s.ended = stop, make(chan error, 1)
 	go func() { s.ended <- srv.Run(ctx) }()
 	select {
-	case <-ready:
+	case <-s.ready:
 	case err := <-s.ended:
 		stop()
 		s.stop = nil
