@@ -6,6 +6,7 @@ import (
 	"io"
 	"mime"
 	"mime/multipart"
+	"strings"
 
 	"github.com/emiago/sipgo/sip"
 
@@ -19,6 +20,10 @@ func description(msg sip.Message) ([]byte, error) {
 	body := msg.Body()
 	if len(body) == 0 {
 		return nil, nil
+	}
+	// RFC 3261 8.2.3: a body that cannot be decoded is refused, not misread.
+	if coding, ok := sipua.Header(msg, "content-encoding"); ok && !strings.EqualFold(coding, "identity") {
+		return nil, fmt.Errorf("%w: %s", errEncoding, coding)
 	}
 	value, ok := sipua.Header(msg, "content-type")
 	if !ok {

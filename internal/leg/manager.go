@@ -157,7 +157,13 @@ func (l *Leg) use(port Port) {
 // end. It runs on a goroutine of its own and waits for room.
 func (l *Leg) overflowed() {
 	l.m.o.Log.Error().Str("leg", l.id).Msg("leg mailbox overflowed")
-	end := func() { l.hangup(orbit.Bye{Leg: l.id, Reason: "overflow"}) }
+	end := func() {
+		if l.state == confirmed {
+			l.lost("mailbox overflowed")
+			return
+		}
+		l.hangup(orbit.Bye{Leg: l.id, Reason: "mailbox overflowed"})
+	}
 	for l.queue.Post(end) != nil {
 		select {
 		case <-time.After(overflowPause):

@@ -83,8 +83,10 @@ func parseTarget(s string) (sip.Uri, error) {
 	if u.Scheme != "sip" && u.Scheme != "sips" || u.Host == "" || u.Port < 0 || u.Port > 65535 {
 		return u, fmt.Errorf("target %q: not a SIP URI", s)
 	}
-	// What is called is what is validated: no ;phone-context within the user.
-	kept := sip.Uri{Scheme: u.Scheme, User: sipua.EscapeUser(sipua.UserOf(&u)), Host: u.Host, Port: u.Port}
+	// What is called is what is validated: no ;phone-context within the user,
+	// escaped or not.
+	user, _, _ := strings.Cut(sipua.UserOf(&u), ";")
+	kept := sip.Uri{Scheme: u.Scheme, User: sipua.EscapeUser(user), Host: u.Host, Port: u.Port}
 	switch t, _ := sipua.URIParam(u.UriParams, "transport"); strings.ToLower(t) {
 	case "udp", "tcp", "tls":
 		kept.UriParams = sip.HeaderParams{{K: "transport", V: strings.ToLower(t)}}

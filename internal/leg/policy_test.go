@@ -36,7 +36,7 @@ func TestReturnTarget(t *testing.T) {
 		{"IPv4 in IPv6", "<sip:100@[::ffff:10.1.2.3]>", "pbx", "sip:100@[::ffff:10.1.2.3]"},
 		{"parameters of the user", "<sip:100;phone-context=+1900@pbx>", "pbx", "sip:100@pbx"},
 		{"escapes", "<sip:%31%30%30@pbx>", "pbx", "sip:100@pbx"},
-		{"an escaped semicolon", "<sip:100%3Bx@pbx>", "pbx", ""},
+		{"an escaped semicolon", "<sip:100%3Bx@pbx>", "pbx", "sip:100@pbx"},
 		{"an escaped line end", "<sip:100%0a@pbx>", "pbx", ""},
 		{"a password", "<sip:100:1234@pbx>", "pbx", "sip:100@pbx"},
 		{"two hosts", "<sip:100@evil@pbx>", "pbx", ""},

@@ -15,6 +15,7 @@ var (
 	errNoPort    = errors.New("no media port left")
 	errRequest   = errors.New("unusable request")
 	errBody      = errors.New("unsupported body")
+	errEncoding  = errors.New("unsupported encoding of the body")
 	errReplaces  = errors.New("unusable Replaces")
 	errCancelled = errors.New("cancelled")
 )
@@ -70,6 +71,7 @@ var statuses = []struct {
 	{errRequest, status{code: 400, reason: "request"}},
 	{errReplaces, status{code: 400, reason: "replaces"}}, // RFC 3891 3
 	{errBody, status{code: 415, reason: "body", header: "Accept", value: "application/sdp"}},
+	{errEncoding, status{code: 415, reason: "body", header: "Accept-Encoding", value: "identity"}},          // RFC 3261 8.2.3
 	{errTooBrief, status{code: 422, reason: "session_timer", header: "Min-SE", value: strconv.Itoa(minSE)}}, // RFC 4028 6
 	{errCancelled, status{code: 487, reason: "cancelled"}},
 	{sdp.ErrSyntax, status{code: 400, reason: "sdp"}},

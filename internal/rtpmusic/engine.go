@@ -17,7 +17,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -79,7 +78,7 @@ type Engine struct {
 
 // NewEngine starts an engine. If the system refuses what it needs, Open says so.
 func NewEngine(c Config) *Engine {
-	n := runtime.GOMAXPROCS(0)
+	n := cores()
 	if c.Threads > 0 {
 		n = min(n, c.Threads)
 	}

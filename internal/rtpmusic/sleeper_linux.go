@@ -67,12 +67,23 @@ func (s *threadSleeper) until(at time.Duration) bool {
 
 func (s *threadSleeper) end() { addSlots(-1) }
 
-// slots orders the changes of GOMAXPROCS that engines make.
-var slots sync.Mutex
+// slots are what the sleepers of all engines have added to GOMAXPROCS.
+var slots struct {
+	sync.Mutex
+	added int
+}
 
 // addSlots gives the process n processor slots more, or takes them back.
 func addSlots(n int) {
 	slots.Lock()
 	defer slots.Unlock()
+	slots.added += n
 	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + n)
+}
+
+// cores is how many cores Go code may use, without what sleepers added.
+func cores() int {
+	slots.Lock()
+	defer slots.Unlock()
+	return runtime.GOMAXPROCS(0) - slots.added
 }

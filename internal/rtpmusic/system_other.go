@@ -5,6 +5,7 @@ package rtpmusic
 import (
 	"net"
 	"net/netip"
+	"runtime"
 )
 
 // systemListen makes sockets of the system: a goroutine reads each, and music is
@@ -23,3 +24,6 @@ func (*Engine) startPollers(int) error { return nil }
 func (p *Port) bind(addr netip.AddrPort) error { return p.bindConn(addr) }
 
 func newSleeper(e *Engine) sleeper { return newTimerSleeper(e) }
+
+// cores is how many cores Go code may use.
+func cores() int { return runtime.GOMAXPROCS(0) }

@@ -4,9 +4,11 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -93,6 +95,9 @@ func (s *Server) build() error {
 		if c.Store.Kind != "memory" {
 			s.log.Warn().Str("store", c.Store.Kind).Msg("calls are kept in memory only in this version")
 		}
+		if err := writable(c); err != nil {
+			return fmt.Errorf("data directory %s: %w", c.DataDir, err)
+		}
 		s.o.Store = store.NewMemory()
 	}
 	state := orbit.NewState(settings(c))
@@ -124,6 +129,21 @@ func (s *Server) build() error {
 	s.buildUsages(w, media{s.engine, tunes})
 	s.operators.watch(s)
 	return nil
+}
+
+// writable makes the data directory, where it is to be used, and tries it.
+func writable(c *config.Config) error {
+	if c.Store.Kind == "memory" {
+		return nil
+	}
+	if err := os.MkdirAll(c.DataDir, 0o750); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(c.DataDir, ".writable-*")
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
 }
 
 func musicDir(c *config.Config) string {

@@ -10,16 +10,22 @@ import (
 )
 
 const (
-	cancelWait = 20 * time.Millisecond // how long a CANCEL waits for its INVITE
-	maxEarly   = 1024                  // CANCELs that wait; more get 481 at once
+	cancelWait  = 20 * time.Millisecond // how long a CANCEL waits for its INVITE
+	maxEarly    = 1024                  // CANCELs that wait; more get 481 at once
+	maxAnswered = 16384                 // answered INVITEs that are remembered
 )
 
-// cancels joins CANCELs and INVITEs that sipgo has handed over in the wrong
-// order. Those that come in order it handles itself.
+// uncancelled is the method under which a CANCEL passes the transaction layer,
+// which else would answer it, with a To tag of its own; no method that is read
+// has a space in it.
+const uncancelled sip.RequestMethod = " CANCEL"
+
+// cancels joins CANCELs and INVITEs, in whatever order sipgo hands them over.
 type cancels struct {
-	mu    sync.Mutex // leaf
-	live  map[string]*Request
-	early map[string]*earlyCancel
+	mu       sync.Mutex // leaf
+	live     map[string]*Request
+	answered recent[string] // To tags of INVITEs that have their final response
+	early    map[string]*earlyCancel
 }
 
 type earlyCancel struct {
@@ -54,8 +60,8 @@ func (c *cancels) add(r *Request) *Request {
 	return nil
 }
 
-// answered forgets an INVITE after its final response.
-func (c *cancels) answered(r *Request) {
+// done remembers only the To tag of an INVITE that has its final response.
+func (c *cancels) done(r *Request) {
 	if !r.IsInvite() {
 		return
 	}
@@ -65,15 +71,22 @@ func (c *cancels) answered(r *Request) {
 	if c.live[key] == r {
 		delete(c.live, key)
 	}
+	c.answered.put(key, r.LocalTag(), maxAnswered)
 }
 
-// orphan takes a CANCEL for which sipgo found no INVITE.
-func (c *cancels) orphan(e *Endpoint, cancel *Request) {
+// take answers a CANCEL, or has it wait for its INVITE.
+func (c *cancels) take(e *Endpoint, cancel *Request) {
 	key := cancelKey(cancel.Request)
 	c.mu.Lock()
 	if r := c.live[key]; r != nil {
 		c.mu.Unlock()
 		c.cancel(r, cancel)
+		return
+	}
+	if tag, ok := c.answered.get(key); ok {
+		c.mu.Unlock()
+		cancel.SetLocalTag(tag)
+		cancel.Reply(sip.StatusOK, "") // RFC 3261 9.2: too late, without effect
 		return
 	}
 	if c.early == nil {
@@ -100,13 +113,13 @@ func (c *cancels) expire(e *Endpoint, key string) {
 	}
 }
 
-// cancel ends an INVITE by its CANCEL: 200 to the one, 487 to the other, if
-// that has no final response yet (RFC 3261 9.2).
+// cancel ends an INVITE by its CANCEL: 200 to the one, then 487 to the other,
+// if that has no final response yet (RFC 3261 9.2).
 func (c *cancels) cancel(r, cancel *Request) {
 	cancel.SetLocalTag(r.LocalTag()) // 9.2: the same To tag
 	cancel.Reply(sip.StatusOK, "")
 	if r.state.CompareAndSwap(pending, cancelled) {
-		c.answered(r)
+		c.done(r)
 		r.tx.Respond(r.NewResponse(sip.StatusRequestTerminated, ""))
 		r.fireCancel()
 	}
@@ -118,7 +131,7 @@ func (c *cancels) close() {
 	for _, e := range c.early {
 		e.timer.Stop()
 	}
-	c.early = nil
+	c.live, c.answered, c.early = nil, recent[string]{}, nil
 }
 
 // merged recognises a request that reached us by two ways (RFC 3261 8.2.2.2).

@@ -121,6 +121,7 @@ func (t *Transaction) emit(res *sip.Response, err error) {
 // follow passes responses on until the transaction ends. It returns a
 // challenge, when that may be answered, instead of passing it on.
 func (t *Transaction) follow(ctx context.Context, tx *sip.ClientTx, l *layer, req *sip.Request) *sip.Response {
+	defer l.rejected.end(req)
 	tx.OnRetransmission(func(res *sip.Response) {
 		select {
 		case t.again <- res:
@@ -167,26 +168,27 @@ func (t *Transaction) follow(ctx context.Context, tx *sip.ClientTx, l *layer, re
 func (t *Transaction) final(ctx context.Context, tx *sip.ClientTx, req *sip.Request, res *sip.Response, cancelled bool) *sip.Response {
 	challenge := res.StatusCode == sip.StatusUnauthorized || res.StatusCode == sip.StatusProxyAuthRequired
 	if challenge && !cancelled {
-		t.finish(tx, req.IsInvite())
+		finish(tx, req)
 		return res
 	}
 	t.emit(res, nil)
 	if req.IsInvite() && res.IsSuccess() {
 		t.linger(ctx, tx)
 	} else {
-		t.finish(tx, req.IsInvite())
+		finish(tx, req)
 	}
 	return nil
 }
 
-// finish ends a transaction after its final response. One of INVITE stays for
-// Timer D, to acknowledge repetitions; others would only take up memory. Err
-// waits until the state machine has set its timer, which Terminate stops.
-func (t *Transaction) finish(tx *sip.ClientTx, invite bool) {
-	if !invite {
+// finish ends a transaction after its final response: it would only take up
+// memory, since layer.rejected knows what it has to acknowledge again. Err waits
+// until the state machine has set the timer that it needs on UDP, which
+// Terminate stops.
+func finish(tx *sip.ClientTx, req *sip.Request) {
+	if !sip.IsReliable(req.Transport()) {
 		_ = tx.Err()
-		tx.Terminate()
 	}
+	tx.Terminate()
 }
 
 // linger passes repeated 2xx on (RFC 3261 13.2.2.4, RFC 6026 7.2).
@@ -227,11 +229,15 @@ func (e *Endpoint) begin(ctx context.Context, req *sip.Request, to Target, flow 
 		e.address(req, h)
 		f := h.flow()
 		flow.Store(&f)
+		if req.IsInvite() && h.layer.packet != nil {
+			h.layer.rejected.begin(req)
+		}
 		tx, err := e.dial(ctx, h.layer, req)
 		if err == nil { // else tx is a typed nil (sipgo trap 15)
 			return tx, h.layer, nil
 		}
 		faults = append(faults, err)
+		h.layer.rejected.end(req)
 		h.drop()
 		if h.network == "tcp" && i+1 < len(list) && list[i+1].network == "udp" {
 			e.noTCP.add(h.addr)

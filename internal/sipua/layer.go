@@ -39,6 +39,8 @@ type layer struct {
 	conns  []*streamListener
 	tcp    netip.AddrPort // listeners' addresses, of the stream layer
 	tls    netip.AddrPort
+
+	rejected rejected
 }
 
 func (e *Endpoint) addListener(l Listener) error {
@@ -146,10 +148,17 @@ func (l *layer) close() {
 	if l.packet == nil {
 		l.tpl.Close()
 	}
+	l.rejected.close()
 }
 
+// strayResponse takes a response that matches no transaction, or that receive
+// has kept from its transaction.
 func (l *layer) strayResponse(res *sip.Response) {
 	defer l.e.recovered("stray response")
+	if ack := l.rejected.ack(res); ack != nil {
+		l.acknowledge(ack)
+		return
+	}
 	if l.e.stray != nil && !l.e.closed() {
 		l.e.stray(res)
 	}

@@ -12,7 +12,9 @@ const unanswered = 32 * time.Second
 
 // receive sees every message in the reading goroutine, in order of arrival,
 // before the transaction layer does. ACKs go straight to their handler: the
-// transaction layer keeps those with the branch of the INVITE to itself.
+// transaction layer keeps those with the branch of the INVITE to itself. What
+// it would answer by itself, and not as we want, goes under another name:
+// CANCELs and repeated refusals.
 func (l *layer) receive(m sip.Message) {
 	defer l.e.recovered("receive")
 	if l.packet != nil {
@@ -21,8 +23,24 @@ func (l *layer) receive(m sip.Message) {
 	} else if l.e.log.Trace().Enabled() {
 		l.e.traceWire("received", m.Transport(), text("stream"), text(m.Source()), []byte(m.String()))
 	}
-	req, ok := m.(*sip.Request)
-	if !ok || !req.IsAck() || l.e.acks == nil || syntax(req) != nil {
+	switch m := m.(type) {
+	case *sip.Response:
+		if l.rejected.again(m) {
+			m.CSeq().MethodName = repeated
+		}
+	case *sip.Request:
+		switch m.Method {
+		case sip.CANCEL:
+			m.Method = uncancelled
+		case sip.ACK:
+			l.ack(m)
+		}
+	}
+}
+
+// ack hands an ACK to its handler.
+func (l *layer) ack(req *sip.Request) {
+	if l.e.acks == nil || syntax(req) != nil {
 		return
 	}
 	var conn sip.Connection
@@ -45,6 +63,11 @@ func (l *layer) request(req *sip.Request, tx *sip.ServerTx) {
 		tx.Terminate()
 		return
 	}
+	if req.Method == uncancelled {
+		own := *req // the transaction compares with the one that it has
+		own.Method = sip.CANCEL
+		req = &own
+	}
 	r := &Request{Request: req, e: l.e, tx: tx, Flow: l.flow(req, tx.Connection())}
 	r.guard(func() { l.e.incoming(r) })
 }
@@ -59,7 +82,7 @@ func (e *Endpoint) incoming(r *Request) {
 	}
 	r.Trusted = e.settings.Load().access.trusts(r.Flow.Remote.Addr())
 	if r.IsCancel() {
-		e.cancels.orphan(e, r)
+		e.cancels.take(e, r)
 		return
 	}
 	if !r.watch() {
@@ -84,19 +107,7 @@ func (r *Request) watch() bool {
 		})
 		return true
 	}
-	early := r.e.cancels.add(r)
-	// The callback runs under the lock of the state machine, which then sends
-	// 487 whatever we do; so it only notes the fact.
-	taken := func(*sip.Request) {
-		if r.state.CompareAndSwap(pending, cancelled) {
-			r.e.cancels.answered(r)
-			r.fireCancel()
-		}
-	}
-	if !r.tx.OnCancel(taken) && r.tx.Err() == sip.ErrTransactionCanceled {
-		taken(nil)
-	}
-	if early != nil {
+	if early := r.e.cancels.add(r); early != nil {
 		r.e.cancels.cancel(r, early)
 	}
 	return r.state.Load() != cancelled

@@ -1,7 +1,6 @@
 package sipua
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"runtime/debug"
@@ -57,7 +56,7 @@ func (r *Request) Respond(res *sip.Response) error {
 	if r.patience != nil {
 		r.patience.Stop()
 	}
-	defer r.e.cancels.answered(r)
+	defer r.e.cancels.done(r)
 	if err := r.send(res); err != nil {
 		return err
 	}
@@ -74,22 +73,24 @@ func (r *Request) provisional(res *sip.Response) error {
 	case answered:
 		return ErrAnswered
 	}
-	return r.send(res)
+	err := r.send(res)
+	if r.state.Load() == cancelled {
+		// If the 487 was faster, the state machine takes this response for its
+		// last one although it did not send it: put that right.
+		r.tx.Respond(r.NewResponse(sip.StatusRequestTerminated, ""))
+		return ErrCancelled
+	}
+	return err
 }
 
-// send passes a response to the transaction. The state machine may have taken
-// a CANCEL just before: then the response has become its last one although it
-// was not sent, and is replaced by the 487 that was.
+// send passes a response to the transaction.
 func (r *Request) send(res *sip.Response) error {
 	err := r.tx.Respond(res)
-	switch {
-	case err == nil:
+	if res.IsCancel() && !res.IsProvisional() {
+		r.tx.Terminate() // sipgo sets no timer for it: repetitions are answered anew
+	}
+	if err == nil {
 		return nil
-	case errors.Is(err, sip.ErrTransactionCanceled):
-		r.state.Store(cancelled)
-		r.tx.Respond(r.NewResponse(sip.StatusRequestTerminated, "")) // not sent: only remembered
-		r.fireCancel()
-		return ErrCancelled
 	}
 	return fmt.Errorf("%s %w: %w", r.Method, ErrTransport, err)
 }

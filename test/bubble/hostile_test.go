@@ -166,3 +166,13 @@ func TestARefreshOfThePeersEndsTheTimersOfOurs(t *testing.T) {
 		c.Hangup()
 	})
 }
+
+func TestABodyThatCannotBeDecodedIsRefused(t *testing.T) {
+	run(t, func(s *kit.Site) {
+		alice := s.Phone("alice")
+		r := alice.Invite("701", phone.Opts{Headers: []string{"Content-Encoding: gzip"}}).Expect(415)
+		if got := r.Get("Accept-Encoding"); got != "identity" {
+			s.T.Errorf("Accept-Encoding %q", got)
+		}
+	})
+}

@@ -8,7 +8,6 @@ import (
 	"parkd/test/kit"
 	"parkd/test/kit/fakenet"
 	"parkd/test/kit/phone"
-	"parkd/test/kit/wire"
 )
 
 // trouble is longer than any one lost or late packet holds up a call.
@@ -49,27 +48,13 @@ func TestAnyPacketMayBeLateDoubledOrLost(t *testing.T) {
 					t.Run(fmt.Sprintf("packet %d %s", n, fate), func(t *testing.T) {
 						t.Parallel()
 						kit.Run(t, nil, func(s *kit.Site) {
-							s.Nth(n, v, frozen())
+							s.Nth(n, v, nil)
 							script(s)
 						})
 					})
 				}
 			}
 		})
-	}
-}
-
-// frozen names packets whose loss a bubble cannot show: when parkd's ACK of a
-// refusal is lost, sipgo sits out four seconds under a lock for each repetition
-// of the refusal, and who waits for a lock stops fake time.
-func frozen() func(fakenet.Packet) bool {
-	invites := map[string]bool{} // branches
-	return func(p fakenet.Packet) bool {
-		m := wire.Split(string(p.Data))
-		if m.Method() == "INVITE" {
-			invites[m.Branch()] = true
-		}
-		return p.From == kit.Server && m.Method() == "ACK" && invites[m.Branch()]
 	}
 }
 

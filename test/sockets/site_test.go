@@ -35,7 +35,7 @@ type site struct {
 	log    kit.Log
 	config config.Config
 	phones []*phone
-	ready  chan struct{} // closed when it serves
+	ready  chan struct{}      // closed when it serves
 	stop   context.CancelFunc // nil = does not run
 	ended  chan error
 }
