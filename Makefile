@@ -60,7 +60,7 @@ peers: build ## whole-server tests with sipp, baresip, linphone, twinkle, kamail
 	if grep -q '^peers: left out' "$$log" && command -v apt-get >/dev/null; then \
 		echo "peers: not root, and no sudo without a password: left out: test/peers"; short=-short; \
 	fi; \
-	PARKD_BINARY="$(CURDIR)/bin/parkd" go test $$short -timeout 6m -count=1 ./test/peers/...
+	TEST_BINARY="$(CURDIR)/bin/parkd" go test $$short -timeout 6m -count=1 ./test/peers/...
 
 .PHONY: bench
 bench: build ## print parks a second, CPU a parked stream, time to the lamp (BENCH: its flags)

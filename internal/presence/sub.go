@@ -73,7 +73,7 @@ func (s *sub) begin(r *sipua.Request, t terms) {
 		return
 	}
 	s.log.Info().Str("event", s.rec.Event).Str("source", s.rec.Dialog.Flow.Remote.String()).
-		Dur("expires", t.expires).Msg("lamp subscribed")
+		Int("expires", int(t.expires/time.Second)).Msg("lamp subscribed")
 	s.live(t.expires)
 }
 

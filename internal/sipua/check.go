@@ -38,10 +38,10 @@ type refusal struct {
 
 // What the endpoint and the usages on it take.
 const (
-	allow     = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, REFER, NOTIFY, SUBSCRIBE"
+	allow     = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, NOTIFY, SUBSCRIBE"
 	supported = "replaces, timer"
-	accepted  = "application/sdp, application/dtmf-relay, application/dtmf, message/sipfrag"
-	events    = "dialog, presence, refer"
+	accepted  = "application/sdp, application/dtmf-relay, application/dtmf"
+	events    = "dialog"
 )
 
 // known are the methods that have a meaning (RFC 3261, 3262, 3265, 3311, 3428,
@@ -89,6 +89,9 @@ func syntax(req *sip.Request) *refusal {
 		if len(Headers(req, name)) > 1 {
 			return bad("Repeated " + name)
 		}
+	}
+	if _, ok := Header(req, "replaces"); ok && req.Method != sip.INVITE {
+		return bad("Replaces Outside INVITE") // RFC 3891 3
 	}
 	if _, ok := Header(req, "max-forwards"); ok && req.MaxForwards() == nil {
 		return bad("Bad Max-Forwards")

@@ -38,6 +38,7 @@ func TestChecks(t *testing.T) {
 		{"two Call-IDs", msg("INVITE", "sip:701@10.0.0.1", "s7", 1, "i: other"), 400, "", ReasonSyntax},
 		{"Content-Length is no number", msg("INVITE", "sip:701@10.0.0.1", "s8", 1, "Content-Length: x"), 400, "", ReasonSyntax},
 		{"SIP/3.0", strings.Replace(msg("INVITE", "sip:701@10.0.0.1", "v1", 1), "SIP/2.0\n", "SIP/3.0\n", 1), 505, "", ReasonVersion},
+		{"Replaces outside INVITE", msg("OPTIONS", "sip:701@10.0.0.1", "s9", 1, "Replaces: c;to-tag=1;from-tag=2"), 400, "", ReasonSyntax},
 		{"http URI", msg("INVITE", "http://example.com", "u1", 1, "To: <sip:x@y>"), 416, "", ReasonScheme},
 		{"tel URI", msg("INVITE", "tel:701", "u2", 1), 486, "", ""},
 		{"unknown extension", msg("INVITE", "sip:701@10.0.0.1", "r1", 1, "Require: timer, 100rel"), 420, "Unsupported: 100rel", ReasonExtension},

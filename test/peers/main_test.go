@@ -50,10 +50,10 @@ func run(m *testing.M) int {
 }
 
 // parkdBinary builds parkd once a run, as users get it: without the race
-// detector. PARKD_BINARY names a binary to test instead.
+// detector. TEST_BINARY names a binary to test instead.
 func parkdBinary() (string, error) {
 	buildOnce.Do(func() {
-		if parkdPath = os.Getenv("PARKD_BINARY"); parkdPath != "" {
+		if parkdPath = os.Getenv("TEST_BINARY"); parkdPath != "" {
 			return
 		}
 		parkdPath = filepath.Join(suiteDir, "parkd")
