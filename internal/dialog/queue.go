@@ -45,28 +45,42 @@ func NewQueue(cfg QueueConfig) *Queue {
 // Post queues f and never blocks. ErrFull: f will not run and Overflow has
 // been called; ErrClosed: f will not run.
 func (q *Queue) Post(f func()) error {
-	q.mu.Lock()
-	if q.closed {
-		q.mu.Unlock()
-		return ErrClosed
-	}
-	if len(q.waiting) >= q.cfg.Limit {
-		first := !q.overflow
-		q.overflow = true
-		q.mu.Unlock()
-		if first && q.cfg.Overflow != nil {
-			go q.cfg.Overflow()
-		}
-		return ErrFull
-	}
-	q.waiting = append(q.waiting, f)
-	start := !q.running
-	q.running = true
-	q.mu.Unlock()
-	if start {
+	idle, err := q.push(f)
+	if idle {
 		go q.run()
 	}
-	return nil
+	return err
+}
+
+// Do queues f like Post, but an idle queue is run by the caller, until nothing
+// waits any more: for a goroutine that has nothing else to do, it saves the
+// start of another.
+func (q *Queue) Do(f func()) error {
+	idle, err := q.push(f)
+	if idle {
+		q.run()
+	}
+	return err
+}
+
+// push queues f. If the queue was idle, whoever pushed has to run it.
+func (q *Queue) push(f func()) (idle bool, err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return false, ErrClosed
+	}
+	if len(q.waiting) >= q.cfg.Limit {
+		if !q.overflow && q.cfg.Overflow != nil {
+			go q.cfg.Overflow()
+		}
+		q.overflow = true
+		return false, ErrFull
+	}
+	q.waiting = append(q.waiting, f)
+	idle = !q.running
+	q.running = true
+	return idle, nil
 }
 
 // Close drops what waits and refuses what comes. The function that is running

@@ -206,20 +206,26 @@ func (e *Entry) SetQueue(q *Queue) {
 // legal: when the time is over, the request goes ahead.
 func (e *Entry) deliver(r *sipua.Request) {
 	e.mu.Lock()
-	defer e.mu.Unlock()
+	q := e.queue
 	seq := sipua.CSeq(r.Request)
+	idle := false
 	if seq <= e.last+1 {
-		e.post(r)
+		idle = e.post(r)
 	} else {
 		i, _ := slices.BinarySearchFunc(e.held, seq, func(h held, n uint32) int { return cmp.Compare(h.seq, n) })
 		e.held = slices.Insert(e.held, i, held{r: r, seq: seq, until: time.Now().Add(gap)})
 	}
-	e.release(time.Now())
+	idle = e.release(time.Now()) || idle
+	e.mu.Unlock()
+	if idle { // this goroutine is the request's: it has nothing else to do
+		q.run()
+	}
 }
 
 // release delivers from those that wait all whose predecessor has come or
-// whose time is over, with what is before them. It holds mu.
-func (e *Entry) release(now time.Time) {
+// whose time is over, with what is before them. It holds mu, and says whether
+// the queue was idle: then the caller has to run it.
+func (e *Entry) release(now time.Time) (idle bool) {
 	n := 0 // how many go
 	for i, h := range e.held {
 		if !now.Before(h.until) || len(e.held)-n > maxHeld {
@@ -230,7 +236,7 @@ func (e *Entry) release(now time.Time) {
 		if i >= n && e.held[i].seq > e.last+1 {
 			break
 		}
-		e.post(e.held[i].r)
+		idle = e.post(e.held[i].r) || idle
 		n = max(n, i+1)
 	}
 	e.held = e.held[n:]
@@ -238,7 +244,7 @@ func (e *Entry) release(now time.Time) {
 	e.timer = nil
 	if len(e.held) == 0 {
 		e.held = nil
-		return
+		return idle
 	}
 	next := e.held[0].until
 	for _, h := range e.held {
@@ -248,16 +254,22 @@ func (e *Entry) release(now time.Time) {
 	}
 	e.timer = e.table.wheel.After(next.Sub(now), e.queue, func() {
 		e.mu.Lock()
-		defer e.mu.Unlock()
-		e.release(time.Now())
+		q, idle := e.queue, e.release(time.Now())
+		e.mu.Unlock()
+		if idle { // not the queue that this runs on
+			go q.run()
+		}
 	})
+	return idle
 }
 
 // post queues one request; it holds mu, so that the order stands. What cannot
 // be queued is refused: the owner of the queue is ending.
-func (e *Entry) post(r *sipua.Request) {
+func (e *Entry) post(r *sipua.Request) (idle bool) {
 	e.last = max(e.last, sipua.CSeq(r.Request))
-	if e.queue.Post(func() { e.usage.Request(r) }) != nil {
+	idle, err := e.queue.push(func() { e.usage.Request(r) })
+	if err != nil {
 		go r.Reply(sip.StatusCallTransactionDoesNotExists, "")
 	}
+	return idle
 }

@@ -70,13 +70,17 @@ func (l *Leg) describe(prefer string) ([]byte, error) {
 		l.last = sdp.Offer(l.local, preferred(l.local.Codecs, prefer))
 		return l.last, nil
 	}
-	body, agreed, err := l.remote.Answer(l.local, prefer)
-	if err != nil {
-		return nil, err
+	d := l.draft
+	l.draft = draft{}
+	if prefer != "" && prefer != d.agreed.Codec.Name {
+		var err error
+		if d.body, d.agreed, err = l.remote.Answer(l.local, prefer); err != nil {
+			return nil, err
+		}
 	}
-	l.last = body
-	l.agree(agreed)
-	return body, nil
+	l.last = d.body
+	l.agree(d.agreed)
+	return l.last, nil
 }
 
 // accept fills the headers that every 2xx to INVITE and UPDATE has.

@@ -22,7 +22,7 @@ func (m *Manager) Invite(req *sipua.Request) {
 	}
 	// On the leg's queue, before anything else can be: the end of a leg must not
 	// reach the decider before its INVITE.
-	l.post(func() {
+	_ = l.queue.Do(func() { // new: never full, never closed
 		m.add(l)
 		if err := m.o.Decider.Do(in); err != nil {
 			l.refuse(err)
@@ -64,12 +64,11 @@ func (m *Manager) prepare(req *sipua.Request) (*Leg, orbit.Invite, error) {
 	l.dialog, l.remote, l.local, l.user = d, remote, local, in.To
 	l.inbound.request, l.inbound.cseq = req, sipua.CSeq(req.Request)
 	if offer != nil { // 488 before anybody decides
-		_, agreed, err := remote.Answer(l.local, "")
-		if err != nil {
+		if l.draft.body, l.draft.agreed, err = remote.Answer(l.local, ""); err != nil {
 			port.Close()
 			return nil, in, err
 		}
-		in.Codec = agreed.Codec.Name
+		in.Codec = l.draft.agreed.Codec.Name
 	}
 	in.Leg = l.id
 	return l, in, nil

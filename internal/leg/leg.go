@@ -44,6 +44,7 @@ type Leg struct {
 	user     string       // of our Contact: the orbit
 	local    sdp.Local    // our end
 	last     []byte       // our last description
+	draft    draft        // the answer to their first offer, made before anybody decided
 	remote   sdp.Remote   // the peer's last description
 	offered  bool         // our 200 carried an offer: the answer comes with the ACK
 	awaited  bool         // the decider waits for the ACK of our 200
@@ -54,6 +55,12 @@ type Leg struct {
 	outbound exchange     // ours
 	life     life         // proof of life
 	session  sessionTimer // RFC 4028
+}
+
+// draft is a description of ours that was not sent yet, and what it agrees on.
+type draft struct {
+	body   []byte
+	agreed sdp.Agreed
 }
 
 // exchange is an INVITE transaction seen from its user: what the transaction
