@@ -41,6 +41,7 @@ lint: ## gofmt, go vet, staticcheck
 .PHONY: unit
 unit: ## all Go tests with the race detector, but those that need foreign programs
 	@echo "== go test -race"
+	@if [ "$$(uname)" != Linux ]; then echo "not Linux: left out: test/sockets (needs all of 127.0.0.0/8)"; fi
 	@packages=$$(go list ./... | grep -v '^parkd/test/peers'); \
 	if [ "$$(go env CGO_ENABLED)" = 1 ]; then \
 		go test -race -timeout 5m $$packages; \

@@ -48,10 +48,10 @@ install() {
     "${apt[@]}" install --no-install-recommends "$@"
 }
 
-mapfile -t todo < <(missing)
+todo=($(missing)) # names of packages hold no spaces; bash 3 has no mapfile
 if [ "${#todo[@]}" -gt 0 ] && can_install; then
     install "${todo[@]}" </dev/null
-    mapfile -t todo < <(missing)
+    todo=($(missing)) # names of packages hold no spaces; bash 3 has no mapfile
     if [ "${#todo[@]}" -gt 0 ]; then
         echo "peers: installed, and still missing: ${todo[*]}" >&2
         exit 1

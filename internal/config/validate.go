@@ -216,8 +216,8 @@ func (p Park) validate(r *report) {
 		}
 	}
 	between(r, "park.max_calls", p.MaxCalls, 1, 1_000_000)
-	if p.MaxTime != 0 {
-		between(r, "park.max_time", p.MaxTime, time.Second, 365*24*time.Hour)
+	if longest := 365 * 24 * time.Hour; p.MaxTime != 0 && (p.MaxTime < time.Second || p.MaxTime > longest) {
+		r.addf("park.max_time", "%s is out of range, 0 (never) or 1s to %s", formatDuration(p.MaxTime), formatDuration(longest))
 	}
 	for i, name := range p.ParkerHeaders {
 		if !tokenPattern.MatchString(name) {

@@ -1,6 +1,7 @@
 package leg
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -126,7 +127,12 @@ func (m *Manager) named(r sipua.Replaces) string {
 func (m *Manager) refuse(req *sipua.Request, err error) {
 	s := statusOf(err)
 	m.refused(s.reason)
-	m.o.Log.Info().Int("code", s.code).Str("reason", s.reason).Err(err).
+	ev := m.o.Log.Info()
+	var refusal *orbit.Refusal
+	if errors.As(err, &refusal) {
+		ev.Str("orbit", refusal.Orbit)
+	}
+	ev.Int("code", s.code).Str("reason", s.reason).Err(err).
 		Str("from", req.From().Address.String()).Str("to", req.Recipient.String()).Msg("invite refused")
 	_ = req.Reply(s.code, "", s.headers()...) // nobody to tell if it is cancelled
 }

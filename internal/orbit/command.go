@@ -17,6 +17,19 @@ var (
 	ErrNobody   = errors.New("nobody to call back")
 )
 
+// Refusal is the error of an INVITE that was read as one for an orbit of ours.
+type Refusal struct {
+	Orbit string
+	What  string // park, retrieve or press
+	Err   error
+}
+
+// Error implements error.
+func (r *Refusal) Error() string { return r.What + " on " + r.Orbit + ": " + r.Err.Error() }
+
+// Unwrap implements errors.Unwrap.
+func (r *Refusal) Unwrap() error { return r.Err }
+
 // Command is anything that a decision is wanted for.
 type Command interface{ command() }
 

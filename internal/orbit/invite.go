@@ -27,7 +27,7 @@ func (s *State) invite(now time.Time, in Invite) (Change, error) {
 	}
 	if code || in.Retrieve {
 		if p.head == nil {
-			return Change{}, fmt.Errorf("retrieve from %s: %w", ext, ErrNothing)
+			return Change{}, &Refusal{ext, "retrieve", ErrNothing}
 		}
 		return s.retrieve(p.head.Call, in, time.Time{}), nil
 	}
@@ -36,7 +36,7 @@ func (s *State) invite(now time.Time, in Invite) (Change, error) {
 	}
 	if e, pressed := s.pressed(p, in); pressed {
 		if e == nil {
-			return Change{}, fmt.Errorf("press at %s: %w", ext, ErrNothing)
+			return Change{}, &Refusal{ext, "press", ErrNothing}
 		}
 		return s.retrieve(e.Call, in, now.Add(guard)), nil
 	}
@@ -153,7 +153,7 @@ func (s *State) retrieve(c Call, in Invite, guarded time.Time) (ch Change) {
 // park takes a new call into an orbit.
 func (s *State) park(now time.Time, p *place, in Invite) (ch Change, err error) {
 	refuse := func(err error) (Change, error) {
-		return Change{}, fmt.Errorf("park on %s: %w", p.Extension, err)
+		return Change{}, &Refusal{p.Extension, "park", err}
 	}
 	switch limit := p.capacity(); {
 	case !p.Enabled:

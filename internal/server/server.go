@@ -92,9 +92,6 @@ func (s *Server) build() error {
 		return fmt.Errorf("music: %w", err)
 	}
 	if s.o.Store == nil {
-		if c.Store.Kind != "memory" {
-			s.log.Warn().Str("store", c.Store.Kind).Msg("calls are kept in memory only in this version")
-		}
 		if err := writable(c); err != nil {
 			return fmt.Errorf("data directory %s: %w", c.DataDir, err)
 		}

@@ -1,3 +1,5 @@
+//go:build linux
+
 // Command bench measures a real parkd from outside: it starts the binary,
 // parks callers at it, and prints what that costs, beside what a bare paced
 // sender of as many streams costs in the same run. Machines are noisy: trust
