@@ -85,14 +85,16 @@ func (m *Manager) facts(req *sipua.Request) (orbit.Invite, error) {
 	in.Name, in.URI = from.Display, bare(from.URI)
 	in.Self, _ = p.returnTarget(in.URI, req.Recipient.Host)
 	for _, name := range p.ParkerHeaders {
-		if _, ok := sipua.Header(req.Request, strings.ToLower(name)); !ok {
+		name = strings.ToLower(name)
+		if _, ok := sipua.Header(req.Request, name); !ok {
 			continue
 		}
 		in.Referred = true
-		if a, ok := sipua.Addr(req.Request, strings.ToLower(name)); ok {
-			in.Parker, _ = p.returnTarget(a.URI.String(), req.Recipient.Host)
+		if a, ok := sipua.Addr(req.Request, name); ok {
+			if in.Parker, ok = p.returnTarget(a.URI.String(), req.Recipient.Host); ok {
+				break // the first that a return may call
+			}
 		}
-		break
 	}
 	r, err := sipua.ReplacesOf(req.Request)
 	switch {

@@ -251,7 +251,7 @@ func (m *Manager) open(flow sipua.Flow) (Port, sdp.Local, error) {
 		return nil, sdp.Local{}, fmt.Errorf("%w: %w", errNoPort, err)
 	}
 	p := m.policy.Load()
-	if p.MediaAddress.IsValid() {
+	if p.MediaAddress.IsValid() && p.MediaAddress.Unmap().Is4() == addr.Unmap().Is4() {
 		addr = p.MediaAddress
 	}
 	id := uint64(time.Now().Unix()) + 2208988800 // RFC 4566 5.2: NTP time

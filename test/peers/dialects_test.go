@@ -80,7 +80,7 @@ var dialects = []dialect{
 		contact: "<sip:USER@[local_ip]:[local_port]>", code: "*4",
 	},
 	{
-		name: "Poly OBi", agent: "PolyVVXOBi-VVXD230/8.2.1.7042", expires: 3600, accept: dialogInfo,
+		name: "Poly OBi", agent: "OBIHAI/OBi1062-5.1.11.5078", expires: 3600, accept: dialogInfo,
 		contact: "<sip:USER@[local_ip]:[local_port]>", via: ";rport", press: "replaces",
 	},
 	{
@@ -88,7 +88,7 @@ var dialects = []dialect{
 		contact: "<sip:USER@[local_ip]:[local_port]>", via: ";rport", code: "*4",
 	},
 	{
-		name: "Bria", agent: "Bria 6 release 6.5.0", expires: 3600, accept: dialogInfo,
+		name: "Bria", agent: "Bria 3 release 3.5.5 stamp 71243", expires: 3600, accept: dialogInfo,
 		contact: "<sip:USER@[local_ip]:[local_port];rinstance=5f3b2a9c1d7e4f60>", via: ";rport", press: "plain",
 	},
 	{
