@@ -34,6 +34,20 @@ func TestAConfiguredHeaderNamesTheParker(t *testing.T) {
 	}
 }
 
+// A parker who may not be called does not hide one who may.
+func TestAnUnusableParkerDoesNotHideTheNext(t *testing.T) {
+	runWith(t, nil, func(s *kit.Site) {
+		alice, bob := s.Phone("alice"), s.Phone("bob")
+		parked := alice.Call("701", phone.Opts{Headers: []string{
+			"Referred-By: <sip:900123456789@toll.example>", "X-Parked-By: <" + bob.URI() + ">"}})
+		parked.Media.Talk(0x21)
+		back := bob.Ringing(after + time.Second)
+		back.Pickup()
+		talk(s, back, parked)
+		goodbye(s, back, parked)
+	})
+}
+
 func TestAHeaderThatIsNotConfiguredNamesNobody(t *testing.T) {
 	boss := func(c *config.Config) { c.Park.ParkerHeaders = []string{"X-Boss"} }
 	for name, header := range map[string]string{

@@ -1,6 +1,7 @@
 package sockets
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -63,6 +64,19 @@ func TestPhonesAreToldTheConfiguredMediaAddress(t *testing.T) {
 	connection(t, "answer within the call", fetched.reoffer("sendonly"))
 	fetched.bye()
 	parked.over()
+}
+
+// An address of the other family is no use to a phone: it is told our own.
+func TestTheConfiguredMediaAddressIsForItsFamily(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.start("sip: {listen: [\"udp://[::1]:PORT6\"]}\nmedia: {address: 192.0.2.7}\n")
+	ann, bob := s.phone("ann", "udp", fmt.Sprintf("[::1]:%d", s.port6)), s.phone("bob", "udp", fmt.Sprintf("[::1]:%d", s.port6))
+	parked := ann.park("701", bob, offer{})
+	if body := parked.asked.final.Body; !strings.Contains(body, "c=IN IP6 ::1") || strings.Contains(body, "192.0.2.7") {
+		t.Errorf("an IPv6 phone is told\n%s", body)
+	}
+	parked.bye()
 }
 
 // connection checks that every c= line of a description is 192.0.2.7.
