@@ -3,7 +3,6 @@ package dialog
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 
 	"github.com/emiago/sipgo/sip"
 
@@ -255,6 +254,3 @@ func (d *Dialog) Refresh(res *sip.Response) {
 		}
 	}
 }
-
-// Peer is the address that the peer came from last, for logs.
-func (d *Dialog) Peer() netip.AddrPort { return d.Flow.Remote }

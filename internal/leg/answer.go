@@ -88,7 +88,7 @@ func (l *Leg) accept(res *sip.Response, user string) {
 	contact := l.m.o.Endpoint.Contact(user, l.dialog.Flow)
 	res.AppendHeader(&contact)
 	res.AppendHeader(sip.NewHeader("Allow", allow))
-	res.AppendHeader(sip.NewHeader("Supported", "replaces, timer"))
+	res.AppendHeader(l.m.o.Endpoint.Supported())
 }
 
 // respond sends a 2xx to their INVITE and keeps sending it until the ACK: the

@@ -126,7 +126,7 @@ func (l *Leg) invite(e orbit.Ring, to destination) *sip.Request {
 	contact := l.m.o.Endpoint.Contact(e.Orbit, to.flow)
 	req.AppendHeader(&contact)
 	req.AppendHeader(sip.NewHeader("Allow", allow))
-	req.AppendHeader(sip.NewHeader("Supported", "replaces, timer"))
+	req.AppendHeader(l.m.o.Endpoint.Supported())
 	// RFC 3841 and 3840: no mailbox takes the caller.
 	req.AppendHeader(sip.NewHeader("Reject-Contact", `*;actor="msg-taker"`))
 	if e.Party.URI != "" {
@@ -143,7 +143,7 @@ func begin(req *sip.Request, from orbit.Party) {
 		fromURI = n.URI
 	}
 	to.UriParams, to.Port = nil, 0
-	callID, maxForwards := sip.CallIDHeader(token()), sip.MaxForwardsHeader(70)
+	callID, maxForwards := sip.CallIDHeader(sipua.NewCallID()), sip.MaxForwardsHeader(70)
 	req.AppendHeader(&maxForwards)
 	req.AppendHeader(&sip.FromHeader{DisplayName: sipua.EscapeDisplay(from.Name), Address: fromURI,
 		Params: sip.HeaderParams{{K: "tag", V: sipua.NewTag()}}})

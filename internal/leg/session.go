@@ -159,7 +159,7 @@ func (l *Leg) reoffer(extra ...sip.Header) {
 	contact := l.m.o.Endpoint.Contact(l.user, l.dialog.Flow)
 	req.AppendHeader(&contact)
 	req.AppendHeader(sip.NewHeader("Allow", allow))
-	req.AppendHeader(sip.NewHeader("Supported", "replaces, timer"))
+	req.AppendHeader(l.m.o.Endpoint.Supported())
 	for _, h := range extra {
 		req.AppendHeader(h)
 	}

@@ -53,12 +53,6 @@ func (e *Endpoint) Send(req *sip.Request, to Target) error {
 	return e.send(req, to)
 }
 
-// SendResponse sends a response outside any transaction on the way that its
-// request came, as after a restart. Via must be that of the request.
-func (e *Endpoint) SendResponse(res *sip.Response, flow Flow) error {
-	return e.sendResponse(res, flow)
-}
-
 // Contact is our address for a user (escaped here) as the peer at the end of
 // the flow reaches it: the advertised one, else that of the listener, else
 // the local address towards that peer. The port is always written.
@@ -72,6 +66,3 @@ func (e *Endpoint) Allow() sip.Header { return sip.NewHeader("Allow", allow) }
 
 // Supported is the header of that name (RFC 3261 20.37).
 func (e *Endpoint) Supported() sip.Header { return sip.NewHeader("Supported", supported) }
-
-// AllowEvents is the header of that name (RFC 6665 8.2.2).
-func (e *Endpoint) AllowEvents() sip.Header { return sip.NewHeader("Allow-Events", events) }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"strings"
 
 	"github.com/emiago/sipgo/sip"
 )
@@ -66,47 +65,4 @@ func (e *Endpoint) sendsAtOnce(req *sip.Request, to Target) bool {
 	}
 	_, err := ParseHost(uri.Host)
 	return err == nil && transportOf(&uri, to.Flow.Network) == "udp"
-}
-
-func (e *Endpoint) sendResponse(res *sip.Response, f Flow) error {
-	sanitize(res)
-	res.SetTransport(strings.ToUpper(f.Network))
-	l, addr := e.stream, f.Remote.String()
-	if f.Network == "udp" {
-		l = e.udpLayer(f, f.Remote.Addr())
-	}
-	if l == nil {
-		return fmt.Errorf("%d: %w: %w", res.StatusCode, ErrTransport, ErrNoRoute)
-	}
-	if l.packet != nil {
-		res.SetDestination(viaDestination(res, f))
-		addr = string(l.packet.self)
-	}
-	c, err := l.tpl.GetConnection(f.Network, addr)
-	if err != nil {
-		return fmt.Errorf("%d: %w: %w", res.StatusCode, ErrTransport, err)
-	}
-	defer c.TryClose()
-	if err := c.WriteMsg(res); err != nil {
-		return fmt.Errorf("%d: %w: %w", res.StatusCode, ErrTransport, err)
-	}
-	return nil
-}
-
-// viaDestination is where a response goes over UDP (RFC 3261 18.2.2, RFC 3581
-// 4): the address that the request came from, and the port of its Via unless
-// that has rport.
-func viaDestination(res *sip.Response, f Flow) string {
-	via := res.Via()
-	if via == nil {
-		return f.Remote.String()
-	}
-	if _, ok := URIParam(via.Params, "rport"); ok {
-		return f.Remote.String()
-	}
-	port := via.Port
-	if port == 0 {
-		port = sip.DefaultUdpPort
-	}
-	return netip.AddrPortFrom(f.Remote.Addr(), uint16(port)).String()
 }
