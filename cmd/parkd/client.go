@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,7 +17,7 @@ import (
 
 // An answer of the running server that is later or larger than these is none.
 const (
-	clientTimeout = 10 * time.Second
+	clientTimeout = 30 * time.Second // a reload reads music anew
 	maxAnswer     = 64 << 20
 )
 
@@ -27,13 +26,29 @@ var errNoAdmin = errors.New("the HTTP interface is off: admin.listen is empty")
 // client talks to the HTTP interface of the running server.
 type client struct {
 	base, password string
+
+	// faults are those of the configuration that says where the server is. They
+	// are elsewhere in it, or its file can't be read and does not say so.
+	faults error
 }
 
-func newClient(c config.Admin) (*client, error) {
+// newClient finds the running server by the configuration that the flags of a
+// command ask for. It may have any fault but one of where the server is: telling
+// of faults is what the server may be asked for.
+func newClient(cmd *cobra.Command) (*client, error) {
+	path, err := cmd.Flags().GetString("config")
+	if err != nil {
+		return nil, err
+	}
+	c, err := config.LoadAdmin(path, cmd.Flags())
+	if err != nil {
+		return nil, err
+	}
 	if c.Listen == "" {
 		return nil, errNoAdmin
 	}
-	return &client{base: c.URL(), password: c.Password.Reveal()}, nil
+	_, faults := load(cmd)
+	return &client{base: c.URL(), password: c.Password.Reveal(), faults: faults}, nil
 }
 
 // do sends a request and returns the body of its answer. A refusal is an error
@@ -50,32 +65,61 @@ func (c *client) do(ctx context.Context, method, path string) ([]byte, error) {
 	}
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("is parkd running? %w", err)
+		return nil, c.doubt(fmt.Errorf("is parkd running? %w", err))
 	}
 	defer res.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
 	if err != nil {
 		return nil, err
 	}
-	if res.StatusCode/100 != 2 {
-		return nil, refusal(res, body)
+	if res.StatusCode/100 == 2 {
+		return body, nil
 	}
-	return body, nil
+	err = refusal(res, body)
+	if res.StatusCode == http.StatusUnauthorized {
+		err = c.doubt(err)
+	}
+	return nil, err
 }
 
-// refusal reads a problem document (RFC 9457 3.1).
-func refusal(res *http.Response, body []byte) error {
-	var problem struct{ Title, Detail string }
-	_ = json.Unmarshal(body, &problem) // what is no problem document has its status
-	switch {
-	case problem.Detail != "":
-		return errors.New(printable(problem.Detail))
-	case problem.Title != "":
-		return errors.New(printable(problem.Title))
-	case res.StatusCode == http.StatusUnauthorized:
-		return errors.New("the running server has another admin.password")
+// doubt adds to an error that may come of looking for the server at the wrong place
+// what is wrong with the configuration that says where it is.
+func (c *client) doubt(err error) error {
+	if c.faults == nil {
+		return err
 	}
-	return fmt.Errorf("the running server answered %s", res.Status)
+	return fmt.Errorf("%w\nwhere it is, is read from a configuration with faults:\n%v", err, c.faults)
+}
+
+// refused is an answer of the running server that is not what was asked for.
+type refused struct {
+	status int
+	text   string
+	faults []string // of its configuration
+}
+
+// Error implements error.
+func (r refused) Error() string { return r.text }
+
+// refusal reads a problem document (RFC 9457 3.1), with faults if it has some.
+func refusal(res *http.Response, body []byte) error {
+	var problem struct {
+		Title, Detail string
+		Faults        []string
+	}
+	_ = json.Unmarshal(body, &problem) // what is no problem document has its status
+	r := refused{status: res.StatusCode, faults: problem.Faults}
+	switch {
+	case res.StatusCode == http.StatusUnauthorized:
+		r.text = "the running server has another admin.password"
+	case problem.Detail != "":
+		r.text = printable(problem.Detail)
+	case problem.Title != "":
+		r.text = printable(problem.Title)
+	default:
+		r.text = "the running server answered " + res.Status
+	}
+	return r
 }
 
 func newCall() *cobra.Command {
@@ -102,11 +146,7 @@ func newCall() *cobra.Command {
 
 // callDo asks for something to be done with one call and says that it is.
 func callDo(cmd *cobra.Command, method, id, action, done string) error {
-	cfg, err := load(cmd)
-	if err != nil {
-		return err
-	}
-	c, err := newClient(cfg.Admin)
+	c, err := newClient(cmd)
 	if err != nil {
 		return err
 	}
@@ -114,56 +154,5 @@ func callDo(cmd *cobra.Command, method, id, action, done string) error {
 		return failure{err}
 	}
 	_, err = fmt.Fprintf(cmd.OutOrStdout(), "call %s %s\n", id, done)
-	return err
-}
-
-func newStatus() *cobra.Command {
-	cmd := &cobra.Command{Use: "status", Short: "Show orbits and parked calls of the running server", Args: cobra.NoArgs, RunE: status}
-	cmd.Flags().Bool("json", false, "as JSON: {\"orbits\": [...], \"calls\": [...]}")
-	return cmd
-}
-
-// status shows what the running server answers to /api/v1/orbits and /api/v1/calls.
-func status(cmd *cobra.Command, _ []string) error {
-	cfg, err := load(cmd)
-	if err != nil {
-		return err
-	}
-	c, err := newClient(cfg.Admin)
-	if err != nil {
-		return err
-	}
-	var answers [2]json.RawMessage
-	for i, path := range []string{"/api/v1/orbits", "/api/v1/calls"} {
-		if answers[i], err = c.do(cmd.Context(), http.MethodGet, path); err != nil {
-			return failure{err}
-		}
-	}
-	asJSON, err := cmd.Flags().GetBool("json")
-	if err != nil {
-		return err
-	}
-	if asJSON {
-		err = writeJSON(cmd.OutOrStdout(), answers[0], answers[1])
-	} else {
-		err = writeTables(cmd.OutOrStdout(), time.Now(), answers[0], answers[1])
-	}
-	if err != nil {
-		return failure{fmt.Errorf("the running server's answer: %w", err)}
-	}
-	return nil
-}
-
-func writeJSON(w io.Writer, orbits, calls json.RawMessage) error {
-	both, err := json.Marshal(map[string]json.RawMessage{"orbits": orbits, "calls": calls})
-	if err != nil {
-		return err
-	}
-	var out bytes.Buffer
-	if err := json.Indent(&out, both, "", "  "); err != nil {
-		return err
-	}
-	out.WriteByte('\n')
-	_, err = out.WriteTo(w)
 	return err
 }

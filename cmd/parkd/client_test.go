@@ -20,6 +20,10 @@ const callsAnswer = `[
   "parked_by":"sip:bob@example.com","since":"2026-11-22T19:37:00Z","returns_at":"2026-11-22T19:39:00Z","codec":"PCMU"},
  {"id":"c2","state":"bridged","caller":{"uri":"sip:eve@example.com"},"since":"2026-11-22T19:30:00Z","codec":"G722"}]`
 
+const statusAnswer = `{"version":"v1","journal":{"kind":"bolt","fault":"disk \u001b[2Jfull"},
+ "reload":{"at":"2026-11-22T19:37:00Z","changed":["log.level"],"restart":["data_dir","sip.listen"],
+           "faults":["parkd.yaml:1: a: \u001b[2J wrong","parkd.yaml:2: b: wrong"]}}`
+
 // running is a server's HTTP interface; the requests that it was sent are in seen.
 func running(t *testing.T, seen *[]string) (listen string) {
 	t.Helper()
@@ -33,6 +37,8 @@ func running(t *testing.T, seen *[]string) (listen string) {
 			_, _ = w.Write([]byte(orbitsAnswer))
 		case r.URL.Path == "/api/v1/calls":
 			_, _ = w.Write([]byte(callsAnswer))
+		case r.URL.Path == "/api/v1/status":
+			_, _ = w.Write([]byte(statusAnswer))
 		case strings.HasPrefix(r.URL.Path, "/api/v1/calls/none"):
 			w.Header().Set("Content-Type", "application/problem+json")
 			w.WriteHeader(http.StatusNotFound)
@@ -57,7 +63,7 @@ func TestClient(t *testing.T) {
 		{"drop", "geheim", []string{"call", "drop", "a/b"}, 0, "call a/b is ended\n", "", "DELETE /api/v1/calls/a%2Fb"},
 		{"no such call", "geheim", []string{"call", "drop", "none"}, 1, "", "parkd: no call none\n", "DELETE /api/v1/calls/none"},
 		{"wrong password", "x", []string{"call", "drop", "c1"}, 1, "", "parkd: the running server has another admin.password\n", "DELETE /api/v1/calls/c1"},
-		{"status", "geheim", []string{"status"}, 0, "ORBIT  NAME", "", "GET /api/v1/orbits,GET /api/v1/calls"},
+		{"status", "geheim", []string{"status"}, 0, "ORBIT  NAME", "", "GET /api/v1/orbits,GET /api/v1/calls,GET /api/v1/status"},
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
@@ -78,8 +84,11 @@ func TestStatusJSON(t *testing.T) {
 	var seen []string
 	t.Setenv("PARKD_ADMIN_PASSWORD", "geheim")
 	code, stdout, _ := parkd(t, nil, "status", "--json", "--admin-listen="+running(t, &seen))
-	var both struct{ Orbits, Calls []map[string]any }
-	if err := json.Unmarshal([]byte(stdout), &both); code != 0 || err != nil || len(both.Orbits) != 2 || len(both.Calls) != 2 {
+	var all struct {
+		Orbits, Calls []map[string]any
+		Status        map[string]any
+	}
+	if err := json.Unmarshal([]byte(stdout), &all); code != 0 || err != nil || len(all.Orbits) != 2 || len(all.Calls) != 2 || all.Status["version"] != "v1" {
 		t.Errorf("exit %d, %v:\n%s", code, err, stdout)
 	}
 }
@@ -107,6 +116,60 @@ c2    -      bridged  sip:eve@example.com               -                    8m0
 	}
 	if err := writeTables(&out, now, json.RawMessage(`{"x":1}`), json.RawMessage(`[]`)); err == nil {
 		t.Error("an answer that is no list is taken for one")
+	}
+}
+
+func TestStatusBelowTables(t *testing.T) {
+	now := time.Date(2026, 11, 22, 19, 38, 0, 0, time.UTC)
+	rows := []struct{ name, status, want string }{
+		{"everything", statusAnswer, `
+The journal can't be written, calls are in memory only:
+  disk ?[2Jfull
+
+The configuration on disk has faults, found 1m0s ago; the one before is in force:
+  parkd.yaml:1: a: ?[2J wrong
+  parkd.yaml:2: b: wrong
+
+These changes wait for the next start:
+  data_dir
+  sip.listen
+`},
+		{"all is well", `{"version":"v1","journal":{"kind":"bolt"},"reload":{"at":"2026-11-22T19:37:00Z","changed":["a"],"restart":[],"faults":[]}}`, ""},
+		{"an older version", "", ""},
+	}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			a := answers{Orbits: json.RawMessage(`[]`), Calls: json.RawMessage(`[]`), Status: json.RawMessage(row.status)}
+			if row.status == "" {
+				a.Status = nil
+			}
+			var out strings.Builder
+			if err := writeStatus(&out, now, a); err != nil {
+				t.Fatal(err)
+			}
+			if _, below, _ := strings.Cut(out.String(), "MUSIC\n"); below != row.want {
+				t.Errorf("got\n%s\nwant\n%s", below, row.want)
+			}
+		})
+	}
+}
+
+// A server of an older version has orbits and calls, and nothing to add.
+func TestStatusOfAnOlderVersion(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/api/v1/status" {
+			w.WriteHeader(http.StatusNotFound)
+			return
+		}
+		_, _ = w.Write([]byte(`[]`))
+	}))
+	t.Cleanup(s.Close)
+	listen := "--admin-listen=" + strings.TrimPrefix(s.URL, "http://")
+	if code, stdout, stderr := parkd(t, nil, "status", listen); code != 0 || squeeze(stdout) != "ORBIT NAME STATE CALLS WATCHERS MUSIC" {
+		t.Errorf("exit %d\n%s%s", code, stdout, stderr)
+	}
+	if code, stdout, _ := parkd(t, nil, "status", "--json", listen); code != 0 || squeeze(stdout) != "{\n\"calls\": [],\n\"orbits\": []\n}" {
+		t.Errorf("exit %d\n%s", code, stdout)
 	}
 }
 

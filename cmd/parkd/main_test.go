@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // parkd runs the program in this process, in a fresh folder with these files.
@@ -53,6 +55,12 @@ func TestExitCodes(t *testing.T) {
 		{"help", []string{"--help"}, 0, "parkd parks SIP calls", ""},
 		{"version", []string{"version"}, 0, "parkd ", ""},
 		{"status of none", []string{"status", "--admin-listen=127.0.0.1:1"}, 1, "", "is parkd running?"},
+		{"status of none, by a faulty file", []string{"status", "-c", "bad.yaml", "--admin-listen=127.0.0.1:1"}, 1, "",
+			"connection refused\nwhere it is, is read from a configuration with faults:\nbad.yaml:1: log.level"},
+		{"status of a file that is not there", []string{"status", "-c", "none.yaml"}, 2, "", "none.yaml: no such file or directory"},
+		{"status by a faulty address", []string{"status", "--admin-listen=x"}, 2, "", "admin.listen: \"x\" is not an address"},
+		{"reload of none", []string{"reload", "--admin-listen=127.0.0.1:1"}, 1, "", "is parkd running?"},
+		{"reload with an argument", []string{"reload", "now"}, 2, "", "unknown command"},
 		{"status without an interface", []string{"status", "--admin-listen="}, 2, "", "admin.listen is empty"},
 	}
 	bad["good.yaml"] = "orbits: [{extension: 701}]\n"
@@ -105,7 +113,7 @@ func TestBinary(t *testing.T) {
 			p := start(t, bin, args...)
 			p.waitFor(`"ready"`)
 			p.signal(syscall.SIGHUP)
-			p.waitFor("next start only")
+			p.waitFor("configuration reloaded")
 			p.signal(sig)
 			p.waitFor(`"stopped"`)
 			if err := p.cmd.Wait(); err != nil {
@@ -113,6 +121,17 @@ func TestBinary(t *testing.T) {
 			}
 		})
 	}
+	t.Run("drain", func(t *testing.T) {
+		p := start(t, bin, append(args, "--shutdown=drain")...)
+		p.waitFor(`"ready"`)
+		p.signal(syscall.SIGTERM)
+		p.waitFor(`"stopped"`) // there is no call to wait for
+		if err := p.cmd.Wait(); err != nil {
+			t.Errorf("%v, want exit status 0", err)
+		}
+	})
+	t.Run("a second signal", func(t *testing.T) { testSecondSignal(t, bin) })
+	t.Run("reload", func(t *testing.T) { testReload(t, bin) })
 	t.Run("port in use", func(t *testing.T) {
 		p := start(t, bin, "--sip-listen=udp://192.0.2.1:5060", "--admin-listen=127.0.0.1:0") // an address of nobody's
 		rest, err := io.ReadAll(p.log)
@@ -135,7 +154,9 @@ type process struct {
 
 func start(t *testing.T, bin string, args ...string) *process {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), bin, args...)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	t.Cleanup(cancel)
+	cmd := exec.CommandContext(ctx, bin, args...)
 	cmd.Dir = t.TempDir()
 	pipe, err := cmd.StderrPipe()
 	if err != nil {
@@ -147,15 +168,15 @@ func start(t *testing.T, bin string, args ...string) *process {
 	return &process{t: t, cmd: cmd, log: bufio.NewReader(pipe)}
 }
 
-// waitFor reads the log up to a line with text in it.
-func (p *process) waitFor(text string) {
+// waitFor reads the log up to a line with text in it, and returns that.
+func (p *process) waitFor(text string) (line string) {
 	p.t.Helper()
 	var seen strings.Builder
 	for {
 		line, err := p.log.ReadString('\n')
 		seen.WriteString(line)
 		if strings.Contains(line, text) {
-			return
+			return line
 		}
 		if err != nil {
 			p.t.Fatalf("the log ends without %s:\n%s", text, seen.String())

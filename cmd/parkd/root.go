@@ -74,6 +74,7 @@ variable (PARKD_PARK_MAX_CALLS) and a flag (--park-max-calls).`,
 		&cobra.Command{Use: "config", Short: "Print the effective configuration, secrets masked", Args: cobra.NoArgs, RunE: printConfig},
 		newStatus(),
 		newCall(),
+		newReload(),
 		&cobra.Command{Use: "version", Short: "Print the version", Args: cobra.NoArgs, RunE: printVersion},
 	)
 	return root

@@ -1,10 +1,10 @@
-// Package admin serves operators over HTTP: orbits, calls and lamps as JSON,
-// live events, metrics and health, and the two things that an operator may do
-// to a call. It promises that nothing it serves blocks a decision, that every
+// Package admin serves operators over HTTP: orbits, calls, lamps and the server's
+// own state as JSON, live events, metrics and health, the two things that an
+// operator may do to a call, and the reload of the configuration. It promises that nothing it serves blocks a decision, that every
 // connection, body and queue is bounded, that no web page of another origin
 // can act through an operator's browser, and that errors are problem documents
 // (RFC 9457). It decides nothing: what is done to a call is asked of package
-// orbit.
+// orbit, and what a reload changes, of whoever gave Options.
 package admin
 
 import (
@@ -27,6 +27,7 @@ const (
 	maxHeader      = 16 << 10 // bytes
 	maxBody        = 64 << 10 // bytes
 	askTimeout     = 5 * time.Second
+	reloadTimeout  = 25 * time.Second // music is read anew
 	writeTimeout   = 30 * time.Second
 )
 
@@ -64,25 +65,68 @@ type Options struct {
 	Orbits   Orbits
 	Lamps    Lamps
 	Metrics  *Metrics
-	Password string // of user admin; "" = nobody is asked for one
+	Password string // of user admin until SetPassword; "" = nobody is asked for one
 	Log      zerolog.Logger
 
-	// Health says what is wrong with the server, nil = nothing. It must not
-	// block; may be nil.
+	// Health says why the journal is behind what was decided (store.Store.Fault),
+	// nil = it is not. A server that is sick in this way still serves: /healthz
+	// shows it as a warning. It must not block; may be nil.
 	Health func() error
+	// Status is the server's own state; nil = /api/v1/status is not implemented.
+	Status func() Status
+	// Reload reads the configuration anew and puts it in force. A context that
+	// ends does not undo what was begun. An error that says nothing about time
+	// or a server that stops is a faulty configuration, of which nothing was put
+	// in force, each line of its text one fault. Nil = not implemented.
+	Reload func(context.Context) (Reloaded, error)
+}
+
+// Reloaded is what came of a reload, as dotted keys of the configuration.
+type Reloaded struct {
+	Changed []string `json:"changed"`
+	Restart []string `json:"restart"` // those of them that wait for the next start
+}
+
+// Status is the server's own state.
+type Status struct {
+	Version       string    `json:"version"`
+	Started       time.Time `json:"started"`
+	Orbits        int       `json:"orbits"`
+	ParkedCalls   int       `json:"parked_calls"`
+	Subscriptions int       `json:"subscriptions"`
+	Shutdown      string    `json:"shutdown"` // keep drain return
+	Journal       Journal   `json:"journal"`
+	Reload        Reload    `json:"reload"`
+}
+
+// Journal is where calls are kept.
+type Journal struct {
+	Kind  string `json:"kind"`            // bolt memory
+	Fault string `json:"fault,omitempty"` // why it is behind what was decided
+}
+
+// Reload is the last reload. Faults: it was refused, and the configuration before
+// it is in force.
+type Reload struct {
+	At      time.Time `json:"at,omitzero"` // zero = none since the start
+	Changed []string  `json:"changed"`
+	Restart []string  `json:"restart"` // what waits for the next start, of all reloads
+	Faults  []string  `json:"faults"`  // FILE:LINE: key: what is wrong
 }
 
 // Server is the HTTP interface.
 type Server struct {
-	o     Options
-	hub   *hub
-	http  *http.Server
-	ready atomic.Bool
+	o        Options
+	hub      *hub
+	http     *http.Server
+	ready    atomic.Bool
+	password atomic.Pointer[string]
 }
 
 // New returns a server that is not ready yet.
 func New(o Options) *Server {
 	s := &Server{o: o, hub: newHub()}
+	s.SetPassword(o.Password)
 	s.http = &http.Server{
 		Handler:           s.Handler(),
 		ReadHeaderTimeout: 5 * time.Second,
@@ -100,8 +144,12 @@ func (s *Server) Serve(l net.Listener) error {
 	return s.http.Serve(netutil.LimitListener(l, maxConnections))
 }
 
-// SetReady says whether /readyz is to answer 200.
+// SetReady says whether /readyz is to answer 200: between start and stop.
 func (s *Server) SetReady(ready bool) { s.ready.Store(ready) }
+
+// SetPassword changes the password of user admin; "" = nobody is asked for one.
+// Event streams that are open stay so.
+func (s *Server) SetPassword(password string) { s.password.Store(&password) }
 
 // Tell passes an event on to those who watch. It never blocks.
 func (s *Server) Tell(e orbit.Event) {

@@ -264,9 +264,18 @@ func TestHealth(t *testing.T) {
 	if res := ask(s, "GET", "/healthz"); res.StatusCode != 200 {
 		t.Errorf("healthy: %d", res.StatusCode)
 	}
+	// Nobody is to start the process anew, or to send calls elsewhere, because its disk is full.
 	sick = errors.New("disk full")
-	if res := ask(s, "GET", "/healthz"); res.StatusCode != 503 || !strings.Contains(body(t, res), "disk full") {
-		t.Errorf("sick: %d", res.StatusCode)
+	res := ask(s, "GET", "/healthz")
+	if got, want := body(t, res), `{"status":"ok","journal":"disk full"}`; res.StatusCode != 200 || got != want {
+		t.Errorf("sick: %d %s, want %s", res.StatusCode, got, want)
+	}
+	if res := ask(s, "GET", "/readyz"); res.StatusCode != 200 {
+		t.Errorf("ready, but sick: %d", res.StatusCode)
+	}
+	s.SetReady(false)
+	if res := ask(s, "GET", "/readyz"); res.StatusCode != 503 {
+		t.Errorf("stopping: %d", res.StatusCode)
 	}
 }
 
@@ -302,6 +311,9 @@ func TestGuard(t *testing.T) {
 		{"another site's form", "", "DELETE", "/api/v1/calls/ann", []func(*http.Request){header("Sec-Fetch-Site", "cross-site")}, 403},
 		{"another site's script", "", "POST", "/api/v1/calls/ann/return", []func(*http.Request){header("Origin", "https://evil.example")}, 403},
 		{"another site's script with our password", "secret", "POST", "/api/v1/calls/ann/return", []func(*http.Request){header("Origin", "https://evil.example"), basic("admin", "secret")}, 403},
+		{"status with none given", "secret", "GET", "/api/v1/status", nil, 401},
+		{"reload with none given", "secret", "POST", "/api/v1/reload", nil, 401},
+		{"another site's reload", "", "POST", "/api/v1/reload", []func(*http.Request){header("Sec-Fetch-Site", "cross-site")}, 403},
 		{"our own page", "", "POST", "/api/v1/calls/ann/return", []func(*http.Request){header("Sec-Fetch-Site", "same-origin")}, 202},
 	}
 	for _, tt := range tests {

@@ -51,6 +51,8 @@ func (s *Server) Handler() http.Handler {
 	mux.Handle("/api/v1/calls/{id}/return", methods{http.MethodPost: s.giveBack})
 	mux.Handle("/api/v1/lamps", get(s.lamps))
 	mux.Handle("/api/v1/events", get(s.events))
+	mux.Handle("/api/v1/status", get(s.status))
+	mux.Handle("/api/v1/reload", methods{http.MethodPost: s.reload})
 	mux.Handle("/metrics", get(s.o.Metrics.handler(s.o.Log).ServeHTTP))
 	mux.Handle("/healthz", get(s.healthz))
 	mux.Handle("/readyz", get(s.readyz))
@@ -231,26 +233,4 @@ func (s *Server) lamps(w http.ResponseWriter, _ *http.Request) {
 		lamps = []Lamp{}
 	}
 	answer(w, lamps)
-}
-
-// healthz: decisions are made, and nothing is known to be wrong.
-func (s *Server) healthz(w http.ResponseWriter, r *http.Request) {
-	err := s.look(r, func(*orbit.State) {})
-	if err == nil && s.o.Health != nil {
-		err = s.o.Health()
-	}
-	if err != nil {
-		fail(w, r, http.StatusServiceUnavailable, err.Error())
-		return
-	}
-	answer(w, map[string]string{"status": "ok"})
-}
-
-// readyz: SIP is served, and new calls are parked.
-func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
-	if !s.ready.Load() {
-		fail(w, r, http.StatusServiceUnavailable, "not ready")
-		return
-	}
-	answer(w, map[string]string{"status": "ready"})
 }

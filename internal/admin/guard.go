@@ -24,12 +24,13 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+		password := *s.password.Load()
 		open := r.URL.Path == "/healthz" || r.URL.Path == "/readyz"
 		switch {
-		case s.o.Password == "" && !ours(r.Host):
+		case password == "" && !ours(r.Host):
 			fail(w, r, http.StatusMisdirectedRequest, "without a password only localhost and addresses are served")
 			return
-		case s.o.Password != "" && !open && !s.authorized(r):
+		case password != "" && !open && !authorized(r, password):
 			w.Header().Set("WWW-Authenticate", `Basic realm="parkd", charset="UTF-8"`) // RFC 7617 2
 			fail(w, r, http.StatusUnauthorized, "")
 			return
@@ -40,9 +41,9 @@ func (s *Server) guard(next http.Handler) http.Handler {
 }
 
 // authorized compares in a time that says nothing about how much was right.
-func (s *Server) authorized(r *http.Request) bool {
-	name, password, ok := r.BasicAuth()
-	got, want := sha256.Sum256([]byte(name+"\x00"+password)), sha256.Sum256([]byte(user+"\x00"+s.o.Password))
+func authorized(r *http.Request, password string) bool {
+	name, given, ok := r.BasicAuth()
+	got, want := sha256.Sum256([]byte(name+"\x00"+given)), sha256.Sum256([]byte(user+"\x00"+password))
 	return subtle.ConstantTimeCompare(got[:], want[:]) == 1 && ok
 }
 

@@ -24,6 +24,7 @@ type Figures struct {
 	Parked        func() int // calls in orbits
 	Subscriptions func() int
 	RTP           func() RTP
+	Journal       func() error // as Options.Health
 }
 
 // RTP is what the media engine has done since it started.
@@ -44,6 +45,10 @@ type Metrics struct {
 	returns   *prometheus.CounterVec
 	refused   *prometheus.CounterVec
 	notify    prometheus.Histogram
+	appends   prometheus.Histogram
+	reloads   *prometheus.CounterVec
+	calls     prometheus.Gauge // restored
+	subs      prometheus.Gauge // restored
 	figures   atomic.Pointer[Figures]
 
 	mu      sync.Mutex // leaf
@@ -67,12 +72,24 @@ func NewMetrics(registry *prometheus.Registry) *Metrics {
 		notify: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "parkd_lamp_notify_seconds", Help: "From the change of a lamp to the 200 of its NOTIFY.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2, 5, 10, 32}}),
+		appends: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "parkd_journal_append_seconds", Help: "From a decision to when it is on disk.",
+			Buckets: []float64{.0001, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10}}),
+		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "parkd_reloads_total", Help: "Reloads of the configuration, by result."}, []string{"result"}),
+		calls: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "parkd_restored_calls", Help: "Calls that the last start found in the journal and restored."}),
+		subs: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "parkd_restored_subscriptions", Help: "Subscriptions that the last start found in the journal and restored."}),
+	}
+	for _, result := range []string{reloadApplied, reloadRefused} {
+		m.reloads.WithLabelValues(result)
 	}
 	for _, result := range []string{"answered", "busy", "no_answer", "failed"} {
 		m.returns.WithLabelValues(result)
 	}
 	m.figures.Store(&Figures{})
-	registry.MustRegister(m.parks, m.retrieves, m.returns, m.refused, m.notify, live{m})
+	registry.MustRegister(m.parks, m.retrieves, m.returns, m.refused, m.notify, m.appends, m.reloads, m.calls, m.subs, live{m})
 	return m
 }
 
@@ -109,6 +126,30 @@ func (m *Metrics) Refused(reason string) {
 // Notified takes the time from a lamp's change to the 200 of its NOTIFY.
 func (m *Metrics) Notified(d time.Duration) { m.notify.Observe(d.Seconds()) }
 
+// Appended takes the time from a decision to when it was durable.
+func (m *Metrics) Appended(d time.Duration) { m.appends.Observe(d.Seconds()) }
+
+// Results of a reload.
+const (
+	reloadApplied = "applied"
+	reloadRefused = "refused"
+)
+
+// Reloaded counts a reload; err is why it was refused.
+func (m *Metrics) Reloaded(err error) {
+	result := reloadApplied
+	if err != nil {
+		result = reloadRefused
+	}
+	m.reloads.WithLabelValues(result).Inc()
+}
+
+// Restored takes what this start restored from the journal.
+func (m *Metrics) Restored(calls, subscriptions int) {
+	m.calls.Set(float64(calls))
+	m.subs.Set(float64(subscriptions))
+}
+
 func (m *Metrics) handler(l zerolog.Logger) http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
 		ErrorLog: log.New(complaints{l}, "", 0), ErrorHandling: promhttp.ContinueOnError,
@@ -123,12 +164,13 @@ var (
 	parkedDesc = prometheus.NewDesc("parkd_parked_calls", "Calls in orbits now.", nil, nil)
 	subsDesc   = prometheus.NewDesc("parkd_subscriptions", "Subscriptions to lamps now.", nil, nil)
 	rtpDesc    = prometheus.NewDesc("parkd_rtp_packets_total", "RTP packets, by direction.", []string{"direction"}, nil)
+	faultDesc  = prometheus.NewDesc("parkd_journal_fault", "Whether the journal is behind what was decided: 1 = it is.", nil, nil)
 	lateDesc   = prometheus.NewDesc("parkd_rtp_late_seconds", "From when a packet of music was due to when it was sent.", nil, nil)
 )
 
 // Describe implements prometheus.Collector.
 func (live) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{parkedDesc, subsDesc, rtpDesc, lateDesc} {
+	for _, d := range []*prometheus.Desc{parkedDesc, subsDesc, rtpDesc, lateDesc, faultDesc} {
 		ch <- d
 	}
 }
@@ -141,6 +183,13 @@ func (l live) Collect(ch chan<- prometheus.Metric) {
 	}
 	if f.Subscriptions != nil {
 		ch <- prometheus.MustNewConstMetric(subsDesc, prometheus.GaugeValue, float64(f.Subscriptions()))
+	}
+	if f.Journal != nil {
+		fault := 0.0
+		if f.Journal() != nil {
+			fault = 1
+		}
+		ch <- prometheus.MustNewConstMetric(faultDesc, prometheus.GaugeValue, fault)
 	}
 	if f.RTP != nil {
 		rtp := f.RTP()

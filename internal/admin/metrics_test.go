@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -13,12 +14,13 @@ import (
 	"parkd/internal/orbit"
 )
 
-// used are metrics that have seen everything.
-func used() *Metrics {
+// used are metrics that have seen everything, with this fault of the journal.
+func used(fault error) *Metrics {
 	m := NewMetrics(prometheus.NewRegistry())
 	m.Read(Figures{
 		Parked:        func() int { return 7 },
 		Subscriptions: func() int { return 42 },
+		Journal:       func() error { return fault },
 		RTP: func() RTP {
 			return RTP{In: 100, Out: 5000, Late: 3, LateSum: .004, Buckets: map[float64]uint64{.001: 1, .002: 2}}
 		},
@@ -31,11 +33,16 @@ func used() *Metrics {
 	m.Count(orbit.Event{Kind: orbit.KindEnded})
 	m.Refused("full")
 	m.Notified(3 * time.Millisecond)
+	m.Appended(700 * time.Microsecond)
+	m.Reloaded(nil)
+	m.Reloaded(nil)
+	m.Reloaded(errors.New("faulty"))
+	m.Restored(12, 34)
 	return m
 }
 
 func TestMetricsNames(t *testing.T) {
-	families, err := used().registry.Gather()
+	families, err := used(nil).registry.Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +54,8 @@ func TestMetricsNames(t *testing.T) {
 	for _, f := range families {
 		names = append(names, f.GetName())
 	}
-	want := "parkd_lamp_notify_seconds parkd_parked_calls parkd_parks_total parkd_refused_total parkd_retrieves_total " +
+	want := "parkd_journal_append_seconds parkd_journal_fault parkd_lamp_notify_seconds parkd_parked_calls parkd_parks_total " +
+		"parkd_refused_total parkd_reloads_total parkd_restored_calls parkd_restored_subscriptions parkd_retrieves_total " +
 		"parkd_returns_total parkd_rtp_late_seconds parkd_rtp_packets_total parkd_subscriptions"
 	if got := strings.Join(names, " "); got != want {
 		t.Errorf("metrics are\n%s\nwant\n%s", got, want)
@@ -56,7 +64,7 @@ func TestMetricsNames(t *testing.T) {
 
 func TestMetricsPage(t *testing.T) {
 	s := server(t, office(t), "")
-	s.o.Metrics = used()
+	s.o.Metrics = used(nil)
 	s.http.Handler = s.Handler()
 	res := ask(s, http.MethodGet, "/metrics")
 	page := "\n" + body(t, res) + "\n"
@@ -66,6 +74,9 @@ func TestMetricsPage(t *testing.T) {
 		`parkd_refused_total{reason="full"} 1`, `parkd_lamp_notify_seconds_bucket{le="0.005"} 1`,
 		`parkd_rtp_packets_total{direction="in"} 100`, `parkd_rtp_packets_total{direction="out"} 5000`,
 		`parkd_rtp_late_seconds_bucket{le="0.002"} 2`, `parkd_rtp_late_seconds_count 3`,
+		`parkd_journal_append_seconds_bucket{le="0.0005"} 0`, `parkd_journal_append_seconds_bucket{le="0.001"} 1`,
+		`parkd_journal_fault 0`, `parkd_reloads_total{result="applied"} 2`, `parkd_reloads_total{result="refused"} 1`,
+		"parkd_restored_calls 12", "parkd_restored_subscriptions 34",
 	} {
 		if !strings.Contains(page, "\n"+line+"\n") {
 			t.Errorf("missing: %s", line)
@@ -73,6 +84,11 @@ func TestMetricsPage(t *testing.T) {
 	}
 	if t.Failed() {
 		t.Log(page)
+	}
+	s.o.Metrics = used(errors.New("disk full"))
+	s.http.Handler = s.Handler()
+	if page := body(t, ask(s, http.MethodGet, "/metrics")); !strings.Contains(page, "\nparkd_journal_fault 1\n") {
+		t.Error("a fault of the journal is not shown")
 	}
 }
 

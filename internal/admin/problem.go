@@ -20,11 +20,33 @@ type problem struct {
 	Instance string `json:"instance,omitempty"`
 }
 
+// faulty is the problem of a configuration with faults, a member of our own
+// (RFC 9457 3.2).
+type faulty struct {
+	problem
+	Faults []string `json:"faults"` // FILE:LINE: key: what is wrong
+}
+
 // fail answers with a problem document.
 func fail(w http.ResponseWriter, r *http.Request, status int, detail string) {
+	write(w, status, newProblem(r, status, detail))
+}
+
+// failFaulty answers that a configuration has faults.
+func failFaulty(w http.ResponseWriter, r *http.Request, faults []string) {
+	const status = http.StatusUnprocessableEntity
+	p := newProblem(r, status, "the configuration has faults, the one before is still in force")
+	write(w, status, faulty{p, faults})
+}
+
+func newProblem(r *http.Request, status int, detail string) problem {
+	return problem{"about:blank", http.StatusText(status), status, detail, r.URL.Path}
+}
+
+func write(w http.ResponseWriter, status int, document any) {
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(problem{"about:blank", http.StatusText(status), status, detail, r.URL.Path})
+	_ = json.NewEncoder(w).Encode(document)
 }
 
 // failWith answers with the problem that an error of package orbit is.

@@ -31,6 +31,7 @@ var table = map[string][]string{
 	"internal/rtpmusic": {"internal/sdp"},
 	"internal/store":    {},
 	"internal/admin":    {"internal/orbit", "internal/config"},
+	"internal/systemd":  {},
 	"internal/arch":     {},
 	"test":              {all},
 }

@@ -23,6 +23,7 @@ type Config struct {
 
 	Log      Log     `mapstructure:"log"`
 	DataDir  string  `mapstructure:"data_dir"` // relative to the working directory
+	Shutdown string  `mapstructure:"shutdown"` // what SIGTERM does with parked calls: keep, drain, return
 	SIP      SIP     `mapstructure:"sip"`
 	Access   Access  `mapstructure:"access"`
 	Media    Media   `mapstructure:"media"`
@@ -236,9 +237,10 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 // with the built-in orbits 701-710.
 func Default() Config {
 	c := Config{
-		Log:     Log{Level: "info", Format: "auto"},
-		DataDir: "parkd-data",
-		SIP:     SIP{Listen: []Listen{{Network: "udp", Port: 5060}, {Network: "tcp", Port: 5060}}},
+		Log:      Log{Level: "info", Format: "auto"},
+		DataDir:  "parkd-data",
+		Shutdown: "keep",
+		SIP:      SIP{Listen: []Listen{{Network: "udp", Port: 5060}, {Network: "tcp", Port: 5060}}},
 		Access: Access{
 			Trusted: []netip.Prefix{
 				netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"),
@@ -264,7 +266,7 @@ func Default() Config {
 		},
 		Defaults: Options{
 			Enabled:  true,
-			Music:    "default",
+			Music:    builtinMusic,
 			Timeout:  Timeout{Enabled: true, After: 2 * time.Minute, Ring: 15 * time.Second, FallbackAfter: 3},
 			Transfer: Transfer{Key: "0"},
 			Retrieve: "bridge",

@@ -13,6 +13,12 @@ type Fault struct {
 	Line   int    // in the file, from 1; 0 = none
 	Key    string // sip.listen[1]; empty when the fault is the whole file's
 	Text   string // what is wrong
+
+	// Missing is the file whose absence is the fault, as an absolute path; empty
+	// for any other. Once it is there the configuration is worth another try.
+	Missing string
+
+	syntax bool // the file can't be parsed
 }
 
 // String is FILE:LINE: key: what is wrong.
@@ -42,6 +48,17 @@ func (f Faults) Error() string {
 		lines[i] = f[i].String()
 	}
 	return strings.Join(lines, "\n")
+}
+
+// Missing lists the files that are not there and should be, as absolute paths.
+func (f Faults) Missing() []string {
+	var out []string
+	for i := range f {
+		if f[i].Missing != "" {
+			out = append(out, f[i].Missing)
+		}
+	}
+	return out
 }
 
 // orNil is the faults as an error, nil if there are none.

@@ -77,6 +77,7 @@ func TestFaults(t *testing.T) {
 		{"scalar for a table", "sip: 5060\n", []string{"1: sip: a table of keys is expected, not a number"}},
 		{"duration without unit", "park: {keepalive: 30}\n", []string{"1: park.keepalive: 30 lacks a unit, as in 30s or 2m"}},
 		{"duration out of range", "park: {keepalive: 48h}\n", []string{"1: park.keepalive: 48h is out of range, 1s to 24h"}},
+		{"unknown way to shut down", "shutdown: wait\n", []string{`1: shutdown: "wait" is none of keep, drain, return`}},
 		{"negative limit", "park: {max_calls: -1}\n", []string{"1: park.max_calls: -1 is out of range, 1 to 1000000"}},
 		{"after outside the range", "orbits:\n - {extension: 701, timeout: {after: 10m}}\n", []string{"2: orbits[0].timeout.after: 10m is outside park.timeout_range, 30s to 5m"}},
 		{"default outside a new range", "park: {timeout_range: [5m, 10m]}\n", []string{"1: defaults.timeout.after: 2m is outside park.timeout_range, 5m to 10m"}},
@@ -266,6 +267,7 @@ func TestWarnings(t *testing.T) {
 		{"strict router", "sip: {outbound_proxy: sip:pbx.example.com}", "sip.outbound_proxy: without ;lr"},
 		{"no orbits", "orbits: []", "orbits: there are none"},
 		{"limit of one call", "defaults: {max_calls: 3}", "orbits: 10 of them have max_calls but not allow_multiple"},
+		{"nothing to keep calls in", "store: {kind: memory}", "shutdown: keep has nothing to keep calls in with store.kind: memory"},
 		{"client ca", "sip: {tls: {client_ca: ca.pem}}", "sip.tls.client_ca: there is no tls://"},
 	}
 	for _, row := range rows {
@@ -279,6 +281,14 @@ func TestWarnings(t *testing.T) {
 			}
 		})
 	}
+	t.Run("none", func(t *testing.T) {
+		for _, text := range []string{"", "store: {kind: memory}\nshutdown: drain", "store: {kind: memory}\nshutdown: return"} {
+			cfg := mustLoad(t, "parkd.yaml", "park: {max_calls: 10}\n"+text)
+			if w := cfg.Warnings(); len(w) > 0 {
+				t.Errorf("%q: %q", text, w)
+			}
+		}
+	})
 	t.Run("unknown variable", func(t *testing.T) {
 		t.Setenv("PARKD_SIP_ADVERTIZE", "x")
 		t.Setenv("PARKD_SERVICE_HOST", "x")

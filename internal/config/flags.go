@@ -12,6 +12,7 @@ var shown = map[string]string{
 	"log.level":       "how much is logged: trace debug info warn error",
 	"log.format":      "auto, console or json",
 	"data_dir":        "where state is kept",
+	"shutdown":        "what SIGTERM does with parked calls: keep drain return",
 	"sip.listen":      "listeners, comma separated, such as udp://:5060,tcp://:5060",
 	"sip.advertise":   "address that phones reach, when not the local one",
 	"media.ports":     "UDP ports for sound, such as 10000-32767",

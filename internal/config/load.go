@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/go-viper/mapstructure/v2"
@@ -23,27 +24,35 @@ const envPrefix = "PARKD_"
 // and the flags that Flags added (nil: none), each beating the one before. The
 // error is Faults: all of them at once.
 func Load(path string, flags *pflag.FlagSet) (Config, error) {
+	return load(path, flags, nil)
+}
+
+// Reload reads the configuration that old came from anew: the same file, or if old
+// came from none, the one that is there by now; else as Load. That the file of music
+// that old names is gone is no fault, for the default music can play instead.
+func Reload(old *Config, flags *pflag.FlagSet) (Config, error) {
+	had := map[string]bool{old.Defaults.Music: true}
+	for i := range old.Orbits {
+		had[old.Orbits[i].Music] = true
+	}
+	return load(old.File, flags, had)
+}
+
+// load reads a configuration whose music may be without a file if its name is in had.
+func load(path string, flags *pflag.FlagSet, had map[string]bool) (Config, error) {
 	if path == "" {
 		path = search()
 	}
-	c := checker{report{file: path, at: map[string]position{}}}
-	v := viper.New()
-	setDefaults(v)
+	c := newChecker(path)
 	file, err := c.readFile(path)
 	if err != nil {
 		return Config{}, Faults{*err}
 	}
 	entries, own := file["orbits"].([]any)
 	delete(file, "orbits") // each of them is read over the defaults
-	if err := v.MergeConfigMap(file); err != nil {
-		return Config{}, Faults{{Source: path, Text: err.Error()}}
-	}
-	c.environment(v)
-	c.flags(v, flags)
-
-	cfg := Config{File: path}
-	if err := v.Unmarshal(&cfg, viper.DecodeHook(hook)); err != nil {
-		return Config{}, Faults{{Source: path, Text: err.Error()}}
+	cfg, err := c.merge(file, flags)
+	if err != nil {
+		return Config{}, Faults{*err}
 	}
 	keys := func(i int) string { return fmt.Sprintf("orbits[%d]", i) }
 	if _, given := c.at["orbits"]; !given {
@@ -53,11 +62,37 @@ func Load(path string, flags *pflag.FlagSet) (Config, error) {
 	}
 	cfg.normalize()
 	cfg.validate(&c.report, keys)
-	cfg.validateMusic(&c.report, keys)
+	cfg.validateMusic(&c.report, keys, had)
 	if faults := c.result(); len(faults) > 0 {
 		return Config{}, faults
 	}
 	return cfg, nil
+}
+
+// LoadAdmin reads no more than the section admin, from the same sources as Load:
+// how the running server is found by whoever wants to tell it of a change, or to
+// hear what is wrong with one. Faults elsewhere do not matter, and a file that
+// can't be parsed counts as one without the section. The error is Faults.
+func LoadAdmin(path string, flags *pflag.FlagSet) (Admin, error) {
+	if path == "" {
+		path = search()
+	}
+	c := newChecker(path)
+	file, err := c.readFile(path)
+	if err != nil && !err.syntax {
+		return Admin{}, Faults{*err}
+	}
+	only := map[string]any{}
+	if section, there := file["admin"]; there {
+		only["admin"] = section
+	}
+	cfg, err := c.merge(only, flags)
+	if err != nil {
+		return Admin{}, Faults{*err}
+	}
+	cfg.Admin.validate(&c.report)
+	c.faults = slices.DeleteFunc(c.faults, func(f Fault) bool { return f.Key != "admin" && !strings.HasPrefix(f.Key, "admin.") })
+	return cfg.Admin, c.result().orNil()
 }
 
 func search() string {
@@ -87,9 +122,26 @@ func (c *checker) readFile(path string) (map[string]any, *Fault) {
 	if err != nil {
 		var at *syntaxError
 		errors.As(err, &at)
-		return nil, &Fault{Source: path, Line: at.line, Text: at.text}
+		return nil, &Fault{Source: path, Line: at.line, Text: at.text, syntax: true}
 	}
 	return c.table(root, reflect.TypeFor[Config](), ""), nil
+}
+
+// merge lays environment and flags over what a file holds, and that over the
+// defaults. Its error is as that of readFile.
+func (c *checker) merge(file map[string]any, flags *pflag.FlagSet) (Config, *Fault) {
+	v := viper.New()
+	setDefaults(v)
+	if err := v.MergeConfigMap(file); err != nil {
+		return Config{}, &Fault{Source: c.file, Text: err.Error()}
+	}
+	c.environment(v)
+	c.flags(v, flags)
+	cfg := Config{File: c.file}
+	if err := v.Unmarshal(&cfg, viper.DecodeHook(hook)); err != nil {
+		return Config{}, &Fault{Source: c.file, Text: err.Error()}
+	}
+	return cfg, nil
 }
 
 // setDefaults makes every key known to viper, with its default as text.

@@ -73,7 +73,7 @@ func TestReferenceHasEveryKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := checker{report{file: "parkd.yaml", at: map[string]position{}}}
+	c := newChecker("parkd.yaml")
 	root, err := parse("parkd.yaml", data)
 	if err != nil {
 		t.Fatal(err)
@@ -173,6 +173,7 @@ func TestEnvironmentOfEveryType(t *testing.T) {
 		"PARKD_ADMIN_PASSWORD":      "geheim",
 		"PARKD_ACCESS_RETURN_USERS": "^2..$",
 		"PARKD_DATA_DIR":            "/srv/parkd",
+		"PARKD_SHUTDOWN":            "return",
 	} {
 		t.Setenv(name, value)
 	}
@@ -190,6 +191,7 @@ func TestEnvironmentOfEveryType(t *testing.T) {
 	want.Defaults.Enabled = false
 	want.Admin.Password = "geheim"
 	want.DataDir = "/srv/parkd"
+	want.Shutdown = "return"
 	want.Orbits = []Orbit{{Extension: "801", Options: want.Defaults}}
 	if diff := cmp.Diff(want, cfg, same); diff != "" {
 		t.Error(diff)

@@ -35,6 +35,10 @@ type checker struct {
 	report
 }
 
+func newChecker(file string) *checker {
+	return &checker{report{file: file, at: map[string]position{}}}
+}
+
 func (c *checker) seen(key string, line int) { c.at[key] = position{c.file, line} }
 
 // table checks a table against the keys of t.
@@ -50,10 +54,10 @@ func (c *checker) table(n *node, t reflect.Type, key string) map[string]any {
 		i := indexOf(known, e.name)
 		switch p, twice := c.at[full]; {
 		case i < 0:
-			c.faults = append(c.faults, Fault{c.file, e.line, full, "unknown key" + suggest(known, e.name)})
+			c.faults = append(c.faults, Fault{Source: c.file, Line: e.line, Key: full, Text: "unknown key" + suggest(known, e.name)})
 			continue
 		case twice:
-			c.faults = append(c.faults, Fault{c.file, e.line, full, fmt.Sprintf("is already set in line %d", p.line)})
+			c.faults = append(c.faults, Fault{Source: c.file, Line: e.line, Key: full, Text: fmt.Sprintf("is already set in line %d", p.line)})
 			continue
 		}
 		c.seen(full, e.line)
@@ -160,7 +164,7 @@ func (c *checker) wrong(key string, n *node, want string) {
 			have = "text"
 		}
 	}
-	c.faults = append(c.faults, Fault{p.source, p.line, key, fmt.Sprintf("%s is expected, not %s", want, have)})
+	c.faults = append(c.faults, Fault{Source: p.source, Line: p.line, Key: key, Text: fmt.Sprintf("%s is expected, not %s", want, have)})
 }
 
 // invalid is the fault of a value that its leaf can't read, or of several.

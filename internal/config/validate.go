@@ -38,6 +38,7 @@ func (c *Config) validate(r *report, orbit func(int) string) {
 	if c.DataDir == "" {
 		r.add("data_dir", "must not be empty")
 	}
+	r.oneOf("shutdown", c.Shutdown, "keep", "drain", "return")
 }
 
 // oneOf is the fault of a word that is none of those allowed.

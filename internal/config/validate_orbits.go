@@ -3,7 +3,6 @@ package config
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -172,16 +171,17 @@ func (c *Config) validateFallback(r *report, key, fallback string, means map[str
 	}
 }
 
-// validateMusic looks for the file of each music that an orbit plays; that of
-// default is built in.
-func (c *Config) validateMusic(r *report, orbit func(int) string) {
+// validateMusic looks for the file of each music that an orbit plays, but for those
+// in had; that of default is built in.
+func (c *Config) validateMusic(r *report, orbit func(int) string, had map[string]bool) {
 	look := func(key, music string) {
-		if music == "default" || strings.ContainsAny(music, "/\\\x00") || music == "" {
+		if music == builtinMusic || had[music] || strings.ContainsAny(music, "/\\\x00") || music == "" {
 			return
 		}
-		path := filepath.Join(c.Media.MusicDir, music+".wav")
+		path := c.musicFile(music)
 		if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
 			r.add(key+".music", "there is no file "+path)
+			r.faults[len(r.faults)-1].Missing = absolute(path)
 		}
 	}
 	look("defaults", c.Defaults.Music)

@@ -15,8 +15,8 @@ const spareFiles = 200
 // at the environment and at how many files this process may open.
 func (c Config) Warnings() []string {
 	w := unknownEnvironment()
-	if c.Store.Kind == "bolt" {
-		w = append(w, "store.kind: bolt is not built yet: calls are kept in memory only and end with the process")
+	if c.Store.Kind == "memory" && c.Shutdown == "keep" {
+		w = append(w, "shutdown: keep has nothing to keep calls in with store.kind: memory: they end with the process")
 	}
 	if n := c.Media.Ports.Pairs(); n < c.Park.MaxCalls {
 		w = append(w, fmt.Sprintf("media.ports: %s has room for %d streams, park.max_calls needs %d", c.Media.Ports, n, c.Park.MaxCalls))

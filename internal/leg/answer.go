@@ -23,7 +23,7 @@ func (l *Leg) answer(e orbit.Answer) {
 	if l.state != asked {
 		return // carried out before
 	}
-	l.log = l.log.With().Str("orbit", e.Orbit).Str("call", e.Call).Logger()
+	l.belong(e.Orbit, e.Call)
 	l.user = e.Orbit
 	peer := l.m.find(e.Peer)
 	prefer := ""
@@ -48,17 +48,19 @@ func (l *Leg) answer(e orbit.Answer) {
 		return
 	}
 	l.state = accepted
-	l.awaited = e.Peer != "" || l.offered // a retrieve is confirmed, or brings the codec
 	if err := l.respond(res); errors.Is(err, sipua.ErrCancelled) {
 		l.finish(0)
 		return
 	}
 	if peer != nil {
 		l.join(peer)
-	} else {
+	} else if e.Peer == "" {
 		l.play(e.Music)
 	}
 	l.life.start(l)
+	if l.key != "" {
+		l.probeLater()
+	}
 }
 
 // describe writes the body of our 2xx: an answer, or the offer that an
@@ -128,6 +130,11 @@ func (l *Leg) ACK(req *sipua.Request) {
 	if l.inbound.response == nil || sipua.CSeq(req.Request) != l.inbound.cseq {
 		return
 	}
+	l.acknowledged(req)
+}
+
+// acknowledged: our 2xx has its ACK; nil is one that a former process had.
+func (l *Leg) acknowledged(req *sipua.Request) {
 	first := l.state == accepted
 	l.inbound.stop()
 	l.inbound.response, l.inbound.request, l.inbound.busy = nil, nil, false
@@ -138,7 +145,7 @@ func (l *Leg) ACK(req *sipua.Request) {
 		l.sendBye(l.bye.Reason)
 		return
 	}
-	if l.offered && l.state == confirmed {
+	if l.offered && l.state == confirmed && req != nil {
 		l.offered = false
 		if err := l.answered(req.Request); err != nil {
 			l.log.Warn().Err(err).Msg("answer in ack unusable")
@@ -148,8 +155,20 @@ func (l *Leg) ACK(req *sipua.Request) {
 			}
 		}
 	}
-	if first && l.awaited {
-		l.m.tell(orbit.Acked{Leg: l.id, Codec: l.codecName()})
+	if l.state != confirmed {
+		return
+	}
+	if l.offered { // the answer to our offer went with the former process
+		l.offered = false
+		l.reoffer()
+	}
+	if l.away.IsValid() {
+		l.move()
+	}
+	if first {
+		l.m.tell(orbit.Acked{Leg: l.id, Codec: l.codecName(), Record: l.record()})
+	} else {
+		l.keep()
 	}
 }
 
@@ -169,7 +188,7 @@ func (l *Leg) answered(msg sip.Message) error {
 	if err != nil {
 		return err
 	}
-	l.remote = remote
+	l.remote, l.described = remote, body
 	l.agree(agreed)
 	return nil
 }

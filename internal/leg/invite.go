@@ -16,6 +16,10 @@ import (
 // Invite takes an INVITE outside of a dialog: it parses the offer, binds a
 // port, and asks for a decision, whose effects answer or refuse it.
 func (m *Manager) Invite(req *sipua.Request) {
+	if l := m.begun(req); l != nil {
+		l.post(func() { l.again(req) })
+		return
+	}
 	l, in, err := m.prepare(req)
 	if err != nil {
 		m.refuse(req, err)
@@ -55,7 +59,7 @@ func (m *Manager) prepare(req *sipua.Request) (*Leg, orbit.Invite, error) {
 	if err != nil {
 		return nil, in, fmt.Errorf("%w: %w", errRequest, err)
 	}
-	port, local, err := m.open(req.Flow)
+	port, local, bound, err := m.open(req.Flow)
 	if err != nil {
 		return nil, in, err
 	}
@@ -63,7 +67,9 @@ func (m *Manager) prepare(req *sipua.Request) (*Leg, orbit.Invite, error) {
 	l.use(port)
 	l.state = asked
 	l.dialog, l.remote, l.local, l.user = d, remote, local, in.To
-	l.inbound.request, l.inbound.cseq = req, sipua.CSeq(req.Request)
+	l.bound, l.described = bound, offer
+	l.asked = sipua.CSeq(req.Request)
+	l.inbound.request, l.inbound.cseq = req, l.asked
 	if offer != nil { // 488 before anybody decides
 		if l.draft.body, l.draft.agreed, err = remote.Answer(l.local, ""); err != nil {
 			port.Close()
@@ -71,7 +77,7 @@ func (m *Manager) prepare(req *sipua.Request) (*Leg, orbit.Invite, error) {
 		}
 		in.Codec = l.draft.agreed.Codec.Name
 	}
-	in.Leg = l.id
+	in.Leg, in.Record = l.id, l.record()
 	return l, in, nil
 }
 

@@ -38,23 +38,35 @@ type Leg struct {
 	codec atomic.Pointer[string] // agreed; read by the leg it is joined with
 
 	// All below is owned by queue.
-	log      zerolog.Logger
-	state    state
-	dialog   dialog.Dialog
-	user     string       // of our Contact: the orbit
-	local    sdp.Local    // our end
-	last     []byte       // our last description
-	draft    draft        // the answer to their first offer, made before anybody decided
-	remote   sdp.Remote   // the peer's last description
-	offered  bool         // our 200 carried an offer: the answer comes with the ACK
-	awaited  bool         // the decider waits for the ACK of our 200
-	joined   Port         // media is relayed to and from it; nil = none
-	reported bool         // the decider knows of the end
-	bye      *orbit.Bye   // wanted as soon as the ACK allows it
-	inbound  exchange     // their INVITE or re-INVITE
-	outbound exchange     // ours
-	life     life         // proof of life
-	session  sessionTimer // RFC 4028
+	log       zerolog.Logger
+	state     state
+	dialog    dialog.Dialog
+	ceiling   uint32         // CSeq up to which the record covers what we send
+	user      string         // of our Contact: the orbit
+	orbit     string         // for the log
+	owner     string         // id of the call, for the log
+	bound     netip.Addr     // of port; not valid while there is none
+	local     sdp.Local      // our end
+	last      []byte         // our last description
+	draft     draft          // the answer to their first offer, made before anybody decided
+	described []byte         // the peer's last description, as it came
+	remote    sdp.Remote     // and what it says
+	agreed    *sdp.Agreed    // nil before there is something
+	offered   bool           // our 200 carried an offer: the answer comes with the ACK
+	joined    Port           // media is relayed to and from it; nil = none
+	reported  bool           // the decider knows of the end
+	bye       *orbit.Bye     // wanted as soon as the ACK allows it
+	waiting   []waiting      // for the journal, in order
+	skip      int            // how many were let go of and will be noted still
+	unsure    bool           // restored, and perhaps our ACK was never sent
+	asked     uint32         // CSeq of the INVITE that the peer began with; 0 = we did
+	key       string         // in the manager's maps of restored legs
+	stale     bool           // restored when nobody waited for its 200 any more
+	away      netip.AddrPort // where the media of a restored leg is now, to be told after the ACK
+	inbound   exchange       // their INVITE or re-INVITE
+	outbound  exchange       // ours
+	life      life           // proof of life
+	session   sessionTimer   // RFC 4028
 }
 
 // draft is a description of ours that was not sent yet, and what it agrees on.
@@ -72,8 +84,11 @@ type exchange struct {
 	resend   *dialog.Timer
 	giveUp   *dialog.Timer
 	ours     *sipua.Transaction
-	acked    bool // the 2xx to ours has been acknowledged
-	busy     bool // a re-INVITE is under way
+	text     string        // of our first INVITE, before it is sent
+	target   sipua.Target  // and where it is sent
+	answer   *sip.Response // its 2xx, not acknowledged before that is durable
+	acked    bool          // the 2xx to ours has been acknowledged
+	busy     bool          // a re-INVITE is under way
 }
 
 // carry does one effect of a decision.
@@ -87,7 +102,12 @@ func (l *Leg) carry(e orbit.Effect) {
 		l.part()
 		l.play(e.Music)
 	case orbit.Bridge:
-		l.join(l.m.find(e.Peer))
+		if peer := l.m.find(e.Peer); peer != nil {
+			peer.post(peer.confirm)
+			l.join(peer)
+		}
+	case orbit.Noted:
+		l.noted()
 	case orbit.Bye:
 		l.hangup(e)
 	}
@@ -95,7 +115,7 @@ func (l *Leg) carry(e orbit.Effect) {
 
 // play gives the peer music.
 func (l *Leg) play(tune string) {
-	if l.state == ending || l.state == ended || tune == "" {
+	if l.state == ending || l.state == ended {
 		return
 	}
 	l.port.Play(tune)
@@ -120,6 +140,7 @@ func (l *Leg) part() {
 // agree sets the media that an offer and answer agreed on.
 func (l *Leg) agree(a sdp.Agreed) {
 	name := a.Codec.Name
+	l.agreed = &a
 	l.codec.Store(&name)
 	l.port.Set(a)
 }
@@ -138,6 +159,11 @@ func (l *Leg) hangup(e orbit.Bye) {
 	case planned:
 		l.finish(0)
 	case asked:
+		if l.key != "" { // it may have had its 200: no other answer can follow
+			l.answer(orbit.Answer{Leg: l.id, Orbit: l.orbit, Call: l.owner})
+			l.hangup(e)
+			return
+		}
 		l.reject(errCancelled)
 	case accepted:
 		// RFC 3261 15: no BYE before the ACK or the end of waiting for it.
@@ -153,6 +179,7 @@ func (l *Leg) hangup(e orbit.Bye) {
 // sendBye ends the dialog (RFC 3261 15.1.1). The leg is over when the BYE is
 // answered or has timed out.
 func (l *Leg) sendBye(reason string) {
+	l.confirm()
 	l.settle(ending)
 	l.port.Close()
 	l.log.Info().Str("reason", reason).Msg("leg released")
@@ -178,7 +205,21 @@ func (l *Leg) settle(s state) {
 	if s == ending || s == ended {
 		l.life.stop()
 		l.session.stop()
+		l.abandon()
 	}
+}
+
+// abandon lets go of what waits for the journal: the dialog is over.
+func (l *Leg) abandon() {
+	if x := &l.inbound; x.busy && x.request != nil && x.response == nil {
+		_ = x.request.Reply(sip.StatusRequestTerminated, "") // RFC 3261 15.1.2
+	}
+	for _, w := range l.waiting {
+		if w.request != nil {
+			l.reply(w.request, sip.StatusCallTransactionDoesNotExists)
+		}
+	}
+	l.waiting = nil
 }
 
 func (x *exchange) stop() {
@@ -204,7 +245,7 @@ func (l *Leg) finish(code int) {
 func (l *Leg) report(code int) {
 	if !l.reported {
 		l.reported = true
-		l.m.tell(orbit.Hangup{Leg: l.id, Code: code})
+		l.m.tell(orbit.Hangup{Leg: l.id, Code: code, Lost: l.unsure})
 	}
 }
 
@@ -223,7 +264,13 @@ func (l *Leg) lost(why string) {
 // send sends a request within the dialog. f runs on the leg's queue.
 func (l *Leg) send(req *sip.Request, f func(*sip.Response, error)) *sipua.Transaction {
 	to := l.dialog.To()
-	to.Reseq = func(use func(cseq uint32)) { l.post(func() { use(l.dialog.NextSeq()) }) }
+	to.Reseq = func(use func(cseq uint32)) {
+		l.post(func() {
+			use(l.dialog.NextSeq())
+			l.spent()
+		})
+	}
+	l.spent()
 	return l.m.o.Endpoint.Request(l.m.ctx, req, to, func(res *sip.Response, err error) {
 		l.post(func() { f(res, err) })
 	})
@@ -239,23 +286,20 @@ func (l *Leg) after(d time.Duration, f func()) *dialog.Timer {
 }
 
 // open binds a port for a leg on the address of ours that the peer at the end
-// of the flow reaches, and describes it (media.address in its place, where
-// that is configured).
-func (m *Manager) open(flow sipua.Flow) (Port, sdp.Local, error) {
-	addr, err := m.o.Endpoint.LocalAddr(flow)
+// of the flow reaches, which it returns too, and describes it.
+func (m *Manager) open(flow sipua.Flow) (Port, sdp.Local, netip.Addr, error) {
+	bound, err := m.o.Endpoint.LocalAddr(flow)
 	if err != nil {
-		return nil, sdp.Local{}, err
+		return nil, sdp.Local{}, bound, err
 	}
-	port, err := m.o.Media.Open(addr)
+	port, err := m.o.Media.Open(bound)
 	if err != nil {
-		return nil, sdp.Local{}, fmt.Errorf("%w: %w", errNoPort, err)
+		return nil, sdp.Local{}, bound, fmt.Errorf("%w: %w", errNoPort, err)
 	}
 	p := m.policy.Load()
-	if p.MediaAddress.IsValid() && p.MediaAddress.Unmap().Is4() == addr.Unmap().Is4() {
-		addr = p.MediaAddress
-	}
 	id := uint64(time.Now().Unix()) + 2208988800 // RFC 4566 5.2: NTP time
 	return port, sdp.Local{
-		Addr: netip.AddrPortFrom(addr, port.LocalPort()), SessionID: id, Version: id, Codecs: p.Codecs, User: "parkd",
-	}, nil
+		Addr:      netip.AddrPortFrom(p.described(bound), port.LocalPort()),
+		SessionID: id, Version: id, Codecs: p.Codecs, User: "parkd",
+	}, bound, nil
 }

@@ -1,6 +1,7 @@
 package leg
 
 import (
+	"math/rand/v2"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -29,6 +30,13 @@ func (f *life) start(l *Leg) {
 	f.proven()
 	f.asked = time.Now()
 	f.timer = l.after(lifeTick, func() { f.tick(l) })
+}
+
+// resume watches a restored leg: each at a time of its own.
+func (f *life) resume(l *Leg) {
+	f.proven()
+	f.asked = time.Now()
+	f.timer = l.after(rand.N(lifeTick), func() { f.tick(l) })
 }
 
 func (f *life) stop() { f.timer.Stop() }

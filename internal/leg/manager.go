@@ -48,6 +48,7 @@ type Options struct {
 	Watchers Watchers
 	Policy   *Policy
 	Refused  func(reason string) // counts refusals; may be nil
+	Epoch    uint64              // of this process among those that wrote records
 	Log      zerolog.Logger
 }
 
@@ -57,14 +58,16 @@ type Manager struct {
 	ctx    context.Context
 	policy atomic.Pointer[Policy]
 
-	mu    sync.Mutex // leaf
-	legs  map[string]*Leg
-	empty chan struct{} // closed when the last leg goes, if somebody waits
+	mu      sync.Mutex // leaf
+	legs    map[string]*Leg
+	began   map[string]*Leg // restored ones, by the INVITE that the peer began with
+	calling map[string]*Leg // restored ones whose INVITE of ours is lost, by Call-ID
+	empty   chan struct{}   // closed when the last leg goes, if somebody waits
 }
 
 // New returns a manager; ctx bounds the requests that it sends.
 func New(ctx context.Context, o Options) *Manager {
-	m := &Manager{o: o, ctx: ctx, legs: map[string]*Leg{}}
+	m := &Manager{o: o, ctx: ctx, legs: map[string]*Leg{}, began: map[string]*Leg{}, calling: map[string]*Leg{}}
 	m.policy.Store(o.Policy)
 	return m
 }
@@ -80,6 +83,9 @@ func (m *Manager) Carry(e orbit.Effect) {
 		l.post(func() { l.carry(e) })
 	}
 }
+
+// Update puts another policy in force, for what happens from now on.
+func (m *Manager) Update(p *Policy) { m.policy.Store(p) }
 
 // Count is how many legs there are.
 func (m *Manager) Count() int {
@@ -127,6 +133,8 @@ func (m *Manager) forget(l *Leg) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.legs, l.id)
+	delete(m.began, l.key)
+	delete(m.calling, l.key)
 	if len(m.legs) == 0 && m.empty != nil {
 		close(m.empty)
 		m.empty = nil
@@ -145,11 +153,24 @@ func (m *Manager) newLeg(id string) *Leg {
 	return l
 }
 
+// belong notes which call of which orbit the leg belongs to.
+func (l *Leg) belong(orbit, call string) {
+	l.orbit, l.owner = orbit, call
+	l.log = l.m.o.Log.With().Str("leg", l.id).Str("orbit", orbit).Str("call", call).Logger()
+}
+
 // use gives the leg its port.
 func (l *Leg) use(port Port) {
 	l.port = port
 	port.OnKey(func(digit byte) {
 		l.post(func() { l.m.tell(orbit.Key{Leg: l.id, Digit: digit}) })
+	})
+	port.OnPlace(func() {
+		l.post(func() {
+			if l.state == confirmed {
+				l.keep()
+			}
+		})
 	})
 }
 

@@ -7,10 +7,13 @@ import (
 	"parkd/internal/sdp"
 )
 
-// Media opens ports for legs. Open binds an even UDP port on an address; it
-// fails when there is none left.
+// Media opens ports for legs.
 type Media interface {
+	// Open binds an even UDP port on an address; it fails when there is none left.
 	Open(local netip.Addr) (Port, error)
+	// Resume binds exactly that port, for the stream that stood at place when
+	// runs processes had not run yet since (0 = the last one wrote it).
+	Resume(at netip.AddrPort, place []byte, runs uint64) (Port, error)
 }
 
 // silent is the port of a leg that has none yet.
@@ -22,6 +25,8 @@ func (silent) Play(string)       {}
 func (silent) Join(Port)         {}
 func (silent) Part(Port)         {}
 func (silent) OnKey(func(byte))  {}
+func (silent) Place() []byte     { return nil }
+func (silent) OnPlace(func())    {}
 func (silent) Heard() time.Time  { return time.Time{} }
 func (silent) Close()            {}
 
@@ -34,6 +39,8 @@ type Port interface {
 	Join(peer Port)         // relay to and from the peer's port; ends music on both
 	Part(peer Port)         // the end of Join
 	OnKey(func(digit byte)) // RFC 4733 presses
+	Place() []byte          // where its stream may be resumed from, opaque here
+	OnPlace(func())         // is told when Place should be written down again
 	Heard() time.Time       // when the peer last sent anything; zero = never
 	Close()
 }

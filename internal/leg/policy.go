@@ -65,6 +65,15 @@ func (p *Policy) local(flow sipua.Flow, network string, peer netip.AddrPort) sip
 	return flow
 }
 
+// described is the address that stands in our descriptions for a socket bound
+// to addr: media.address in its place, where that is configured.
+func (p *Policy) described(addr netip.Addr) netip.Addr {
+	if p.MediaAddress.IsValid() && p.MediaAddress.Unmap().Is4() == addr.Unmap().Is4() {
+		return p.MediaAddress
+	}
+	return addr
+}
+
 func (p *Policy) trusts(addr netip.Addr) bool {
 	addr = addr.Unmap()
 	return slices.ContainsFunc(p.Trusted, func(t netip.Prefix) bool { return t.Contains(addr) })

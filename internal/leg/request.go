@@ -26,9 +26,13 @@ func (l *Leg) Request(req *sipua.Request) {
 		l.reply(req, sip.StatusCallTransactionDoesNotExists)
 		return
 	}
+	flow := l.dialog.Flow
 	if err := l.dialog.Receive(req); err != nil {
 		l.reply(req, sip.StatusInternalServerError) // RFC 3261 12.2.2: CSeq too low
 		return
+	}
+	if l.dialog.Flow != flow && l.state == confirmed && req.Method != sip.BYE {
+		l.keep() // the peer has moved, or opened another connection
 	}
 	l.life.proven()
 	switch req.Method {
@@ -55,14 +59,25 @@ func (l *Leg) reply(req *sipua.Request, code int, headers ...sip.Header) {
 	}
 }
 
-// byed: the peer hangs up (RFC 3261 15.1.2), be it before the ACK.
+// byed: the peer hangs up (RFC 3261 15.1.2), be it before the ACK. It is told so
+// when the end is written down: a BYE without an answer comes again, after a
+// restart too.
 func (l *Leg) byed(req *sipua.Request) {
-	if x := &l.inbound; x.busy && x.request != nil && x.response == nil {
-		_ = x.request.Reply(sip.StatusRequestTerminated, "")
-	}
-	l.reply(req, sip.StatusOK)
 	l.log.Info().Msg("peer hung up")
-	l.finish(0)
+	l.part()
+	l.settle(ending)
+	l.port.Close()
+	answer := func() {
+		l.reply(req, sip.StatusOK)
+		l.finish(0)
+	}
+	if l.reported {
+		answer()
+		return
+	}
+	l.reported = true
+	l.waiting = append(l.waiting, waiting{req, answer})
+	l.m.tell(orbit.Hangup{Leg: l.id, Reply: true})
 }
 
 // reinvite answers an offer in an established session, or makes one.
@@ -71,7 +86,7 @@ func (l *Leg) reinvite(req *sipua.Request) {
 	case l.outbound.busy: // RFC 3261 14.2: glare
 		l.reply(req, sip.StatusRequestPending)
 		return
-	case l.inbound.response != nil: // the one before still waits for its ACK
+	case l.inbound.response != nil || l.inbound.busy: // the one before still waits for its ACK
 		l.reply(req, sip.StatusInternalServerError, sip.NewHeader("Retry-After", "1"))
 		return
 	}
@@ -88,9 +103,11 @@ func (l *Leg) reinvite(req *sipua.Request) {
 		l.unchanged(req, err)
 		return
 	}
-	if err := l.respond(res); errors.Is(err, sipua.ErrCancelled) {
-		l.inbound.response, l.inbound.request, l.inbound.busy = nil, nil, false
-	}
+	l.keepThen(nil, func() {
+		if err := l.respond(res); errors.Is(err, sipua.ErrCancelled) {
+			l.inbound.response, l.inbound.request, l.inbound.busy = nil, nil, false
+		}
+	})
 }
 
 // update does the same without an ACK (RFC 3311); mostly it only refreshes the
@@ -105,9 +122,11 @@ func (l *Leg) update(req *sipua.Request) {
 		l.unchanged(req, err)
 		return
 	}
-	if err := req.Respond(res); err != nil {
-		l.log.Debug().Err(err).Msg("response not sent")
-	}
+	l.keepThen(req, func() {
+		if err := req.Respond(res); err != nil {
+			l.log.Debug().Err(err).Msg("response not sent")
+		}
+	})
 }
 
 // renegotiate makes the 2xx to a re-INVITE or UPDATE, with the answer to its
@@ -136,7 +155,7 @@ func (l *Leg) renegotiate(req *sipua.Request) (*sip.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.remote, l.last = remote, answer
+	l.remote, l.described, l.last = remote, body, answer
 	l.agree(agreed)
 	l.session.negotiate(l, req, res)
 	setSDP(res, answer)

@@ -20,7 +20,7 @@ func (m *Manager) ring(e orbit.Ring) {
 	}
 	// At once, so that a Bye that follows finds it.
 	l := m.newLeg(e.Leg)
-	l.log = l.log.With().Str("orbit", e.Orbit).Str("call", e.Call).Logger()
+	l.belong(e.Orbit, e.Call)
 	l.user = e.Orbit
 	m.add(l)
 	caller := m.find(e.Caller)
@@ -102,7 +102,7 @@ func (l *Leg) call(e orbit.Ring, to destination, prefer string, err error) {
 	}
 	var port Port
 	if err == nil {
-		port, l.local, err = l.m.open(to.flow)
+		port, l.local, l.bound, err = l.m.open(to.flow)
 	}
 	if err != nil {
 		l.log.Warn().Str("target", e.Target).Err(err).Msg("return not possible")
@@ -112,10 +112,18 @@ func (l *Leg) call(e orbit.Ring, to destination, prefer string, err error) {
 	l.use(port)
 	l.last = sdp.Offer(l.local, preferred(l.local.Codecs, prefer))
 	req := l.invite(e, to)
-	l.state = calling
-	l.log.Info().Str("target", req.Recipient.String()).Msg("return calls")
-	l.outbound.ours = l.m.o.Endpoint.Request(l.m.ctx, req, to.target, func(res *sip.Response, err error) {
-		l.post(func() { l.progress(res, err) })
+	to.target.Branch = sipua.NewBranch()
+	l.outbound.text, l.outbound.target = sipua.Text(req), to.target
+	// Written down first: after a crash it has to be taken back.
+	l.keepThen(nil, func() {
+		if l.state != planned {
+			return
+		}
+		l.state = calling
+		l.log.Info().Str("target", req.Recipient.String()).Msg("return calls")
+		l.outbound.ours = l.m.o.Endpoint.Request(l.m.ctx, req, to.target, func(res *sip.Response, err error) {
+			l.post(func() { l.progress(res, err) })
+		})
 	})
 }
 
@@ -174,7 +182,10 @@ func (l *Leg) connected(res *sip.Response) {
 		l.log.Warn().Err(err).Msg("answer unusable")
 		return
 	}
-	if l.outbound.acked || l.state == ended {
+	if l.outbound.answer != nil && d.ID == l.dialog.ID {
+		return // it is acknowledged as soon as it is written down
+	}
+	if l.outbound.acked || l.outbound.answer != nil || l.state == ended {
 		if d.ID == l.dialog.ID && l.outbound.acked { // RFC 3261 13.2.2.4: each 2xx is acknowledged
 			l.acknowledge(res)
 			return
@@ -184,9 +195,10 @@ func (l *Leg) connected(res *sip.Response) {
 	}
 	wanted := l.state == calling
 	l.dialog = d
-	l.acknowledge(res)
+	l.outbound.answer = res
 	if _, err := l.m.o.Table.Add(l.dialog.ID, l.dialog.RemoteSeq, l.queue, l); err != nil {
 		l.log.Warn().Err(err).Msg("answer unusable")
+		l.confirm()
 		l.finish(0)
 		return
 	}
@@ -202,7 +214,20 @@ func (l *Leg) connected(res *sip.Response) {
 	}
 	l.session.accept(l, res)
 	l.life.start(l)
-	l.m.tell(orbit.Answered{Leg: l.id, Record: []byte{}})
+	l.m.tell(orbit.Answered{Leg: l.id, Record: l.record()})
+}
+
+// confirm acknowledges the answer to our INVITE, once it is written down: a
+// peer that has no ACK sends its 200 again, so that a restarted parkd, which
+// knows of no answer, learns of it and can end it.
+func (l *Leg) confirm() {
+	if res := l.outbound.answer; res != nil {
+		l.outbound.answer = nil
+		l.acknowledge(res)
+		if l.state == confirmed {
+			l.keep()
+		}
+	}
 }
 
 // decline ends a dialog that a fork made and nobody wants.
@@ -239,7 +264,11 @@ func (l *Leg) cancel(reason string) {
 	l.state = ending
 	l.port.Close()
 	l.log.Info().Str("reason", reason).Msg("return cancelled")
-	l.outbound.ours.Cancel()
+	if l.outbound.ours != nil {
+		l.outbound.ours.Cancel()
+	} else if err := l.m.o.Endpoint.CancelLost(l.outbound.text, l.outbound.target); err != nil {
+		l.log.Warn().Err(err).Msg("invite not taken back")
+	}
 	// RFC 3261 9.1: an INVITE that is never answered in spite of it.
 	l.outbound.giveUp = l.after(64*t1, func() { l.finish(0) })
 }

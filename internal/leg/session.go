@@ -2,6 +2,7 @@ package leg
 
 import (
 	"errors"
+	"math/rand/v2"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -26,6 +27,18 @@ type sessionTimer struct {
 }
 
 func (s *sessionTimer) stop() { s.timer.Stop() }
+
+// resume takes the timer of a restored leg up. How much of the interval had
+// passed is not written down: ours is refreshed soon, the peer gets all of it.
+func (s *sessionTimer) resume(l *Leg) {
+	switch {
+	case s.interval == 0:
+	case s.ours:
+		s.later(l, time.Second+rand.N(time.Second))
+	default:
+		s.arm(l)
+	}
+}
 
 // sessionAsked reads the session interval that a request asks for; 0 if none.
 // errTooBrief refuses one below our minimum of a peer that can be told so
@@ -91,6 +104,9 @@ func (s *sessionTimer) accept(l *Leg, res *sip.Response) {
 // arm refreshes at half of the interval, or ends the session shortly before
 // all of it has passed without a refresh (RFC 4028 10).
 func (s *sessionTimer) arm(l *Leg) {
+	if s.interval == 0 {
+		return
+	}
 	if s.ours {
 		s.later(l, s.interval/2)
 		return
@@ -147,8 +163,13 @@ func (s *sessionTimer) refreshed(l *Leg, res *sip.Response) {
 
 // reoffer sends a re-INVITE that repeats our description.
 func (l *Leg) reoffer(extra ...sip.Header) {
+	again := func() {
+		if l.state == confirmed {
+			l.reoffer(extra...)
+		}
+	}
 	if l.inbound.busy || l.outbound.busy {
-		l.session.later(l, 2*time.Second)
+		l.after(2*time.Second, again)
 		return
 	}
 	req, err := l.dialog.NewRequest(sip.INVITE)
@@ -166,35 +187,42 @@ func (l *Leg) reoffer(extra ...sip.Header) {
 	setSDP(req, l.last)
 	x := &l.outbound
 	*x = exchange{busy: true}
-	x.ours = l.send(req, func(res *sip.Response, err error) { l.reoffered(res, err) })
+	x.ours = l.send(req, func(res *sip.Response, err error) { l.reoffered(res, err, again) })
 }
 
-// reoffered takes the responses to a re-INVITE of ours.
-func (l *Leg) reoffered(res *sip.Response, err error) {
+// reoffered takes the responses to a re-INVITE of ours; again sends another.
+func (l *Leg) reoffered(res *sip.Response, err error, again func()) {
 	if err == nil && res.StatusCode < 200 {
 		return
 	}
 	x := &l.outbound
 	if err == nil && res.StatusCode < 300 {
-		again := x.acked
+		before := x.acked
 		l.acknowledge(res)
-		if again || l.state != confirmed {
+		if before || l.state != confirmed {
 			return
 		}
 	}
 	x.busy = false
 	switch {
 	case l.state != confirmed:
-	case err != nil, res.StatusCode == sip.StatusCallTransactionDoesNotExists, res.StatusCode == sip.StatusRequestTimeout:
-		l.lost("re-invite failed") // RFC 3261 12.2.1.2
+	case err != nil || res.StatusCode == sip.StatusRequestTimeout:
+		if l.session.interval != 0 {
+			l.lost("session refresh failed") // RFC 4028 10
+			return
+		}
+		l.life.doubt = true // keep-alive finds out
+	case res.StatusCode == sip.StatusCallTransactionDoesNotExists:
+		l.lost("peer does not know the call") // RFC 3261 12.2.1.2
 	case res.StatusCode == sip.StatusRequestPending:
 		// RFC 3261 14.1: try again after the owner's or the other's pause.
-		l.session.later(l, 3*time.Second)
+		l.after(3*time.Second, again)
 	case res.StatusCode < 300:
 		if err := l.answered(res); err != nil {
 			l.log.Warn().Err(err).Msg("answer to re-invite unusable")
 		}
 		l.session.refreshed(l, res)
+		l.keep()
 	default:
 		l.session.refreshed(l, res)
 	}

@@ -109,3 +109,62 @@ func BenchmarkReturn(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkRestart times what a start on a journal costs the state: Restore,
+// Restart and Owed, a call in twenty half done.
+func BenchmarkRestart(b *testing.B) {
+	for _, parked := range []int{1000, 8000} {
+		b.Run(fmt.Sprintf("%d parked", parked), func(b *testing.B) {
+			set := Settings{Orbits: []Orbit{{Extension: "701", Enabled: true, Multiple: true,
+				Timeout: Timeout{Enabled: true, After: 2 * time.Minute}}}}
+			var calls []Call
+			legs := map[string][]byte{}
+			for i := range parked {
+				id := fmt.Sprint("c", i)
+				c := Call{ID: id, At: "701", Home: "701", Caller: id, Parker: bob, Seq: uint64(i), Since: start, Due: start.Add(time.Minute)}
+				legs[id] = []byte(id)
+				if i%20 == 0 {
+					c.Phase, c.Other = Returning, id+".1"
+					legs[c.Other] = []byte{}
+				}
+				calls = append(calls, c)
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				s := NewState(set)
+				s.Restore(calls, legs)
+				ch, _ := s.Decide(start, Restart{})
+				s.Apply(ch)
+				if owed := s.Owed(); len(owed) != 2*parked+parked/20 {
+					b.Fatalf("%d effects owed", len(owed))
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkConfigure times other settings with many calls, whose time-outs and
+// music all change: the one decision that walks them all.
+func BenchmarkConfigure(b *testing.B) {
+	set := Settings{Orbits: []Orbit{{Extension: "701", Enabled: true, Multiple: true, Music: "a",
+		Timeout: Timeout{Enabled: true, After: 2 * time.Minute}}}}
+	other := Settings{MaxTime: time.Hour, Orbits: []Orbit{{Extension: "701", Enabled: true, Multiple: true, Music: "b",
+		Timeout: Timeout{Enabled: true, After: 3 * time.Minute}}}}
+	s := NewState(set)
+	in := Invite{To: "701", Referred: true, Parker: bob, Record: []byte("snapshot")}
+	for i := range 10000 {
+		in.Leg = fmt.Sprint("p", i)
+		ch, _ := s.Decide(start, in)
+		s.Apply(ch)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		for _, set := range []Settings{other, set} {
+			ch, _ := s.Decide(start, Configure{set})
+			if len(ch.Put) != 10000 || len(ch.After) != 10000 || len(s.touched(&ch)) != 1 {
+				b.Fatalf("%d calls, %d effects", len(ch.Put), len(ch.After))
+			}
+			s.Apply(ch)
+		}
+	}
+}

@@ -39,7 +39,7 @@ type Call struct {
 	Phase   Phase     `json:"phase"`
 	Seq     uint64    `json:"seq"`             // place in the FIFO
 	Since   time.Time `json:"since"`           // parked since
-	Due     time.Time `json:"due,omitzero"`    // the next return, or the end of ringing
+	Due     time.Time `json:"due,omitzero"`    // the next return, the end of ringing, or how long the retriever's ACK is waited for
 	Tries   int       `json:"tries,omitempty"` // failed returns
 	Attempt int       `json:"attempt,omitempty"`
 	Turn    int       `json:"turn,omitempty"` // numbers the call's parkings: a new alias each
@@ -68,8 +68,12 @@ func (c *Call) fetchable() bool {
 	return c.At != "" && (c.Phase == Parked || c.Phase == Returning)
 }
 
+// ackWait is how long a 2xx waits for its ACK: 64*T1 (RFC 3261 13.3.1.4).
+const ackWait = 64 * 500 * time.Millisecond
+
 // deadline is when the call next wants a decision; zero = never. While it is
-// being retrieved nothing is due: the retriever's ACK or end comes soon.
+// being retrieved nothing is: the retriever's leg reports the ACK or its end,
+// and Due only tells a restarted server whether there is one to wait for.
 func (c *Call) deadline(maxTime time.Duration) time.Time {
 	if !c.fetchable() {
 		return time.Time{}
@@ -81,28 +85,4 @@ func (c *Call) deadline(maxTime time.Duration) time.Time {
 		}
 	}
 	return t
-}
-
-// parkAgain puts the call back where it was after a retrieve or return that
-// came to nothing. The next return is a time-out away.
-func (c *Call) parkAgain(now time.Time, t Timeout) {
-	c.Phase, c.Other, c.Guard = Parked, "", time.Time{}
-	c.arm(now, t)
-}
-
-// arm sets when the call is next to be returned.
-func (c *Call) arm(now time.Time, t Timeout) {
-	c.Due = time.Time{}
-	if t.Enabled && c.target(t) != "" {
-		c.Due = now.Add(t.After)
-	}
-}
-
-// target is whom the next return calls: the parker, after enough failures the
-// fallback, where there is neither "".
-func (c *Call) target(t Timeout) string {
-	if t.Fallback != "" && (c.Parker == "" || c.Tries >= t.FallbackAfter) {
-		return t.Fallback
-	}
-	return c.Parker
 }

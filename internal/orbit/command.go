@@ -57,7 +57,10 @@ type Invite struct {
 
 // Acked says that a leg's 200 was acknowledged (RFC 3261 13.3.1.4), and with
 // which codec.
-type Acked struct{ Leg, Codec string }
+type Acked struct {
+	Leg, Codec string
+	Record     []byte // the leg's snapshot from now on; nil = unchanged
+}
 
 // Answered says that the party whom a return called has answered.
 type Answered struct {
@@ -68,8 +71,10 @@ type Answered struct {
 // Hangup says that a leg has ended, however it did: BYE, CANCEL, an error
 // response to our INVITE, no ACK, a dead peer, or our own Bye.
 type Hangup struct {
-	Leg  string
-	Code int // SIP status that ended an INVITE of ours, 0 if none
+	Leg   string
+	Code  int  // SIP status that ended an INVITE of ours, 0 if none
+	Reply bool // the leg waits for Noted: its peer's BYE is answered then
+	Lost  bool // the answer to our INVITE was never confirmed: a restart came in between
 }
 
 // Key says that a leg's party pressed a key.
@@ -78,10 +83,12 @@ type Key struct {
 	Digit byte
 }
 
-// Note replaces a leg's snapshot.
+// Note replaces a leg's snapshot; nil leaves it as it is. With Reply the leg
+// is told by Noted when that is durable.
 type Note struct {
 	Leg    string
 	Record []byte
+	Reply  bool
 }
 
 // Return asks to call the parker of a call back at once.
@@ -96,17 +103,28 @@ type Due struct{}
 // Undo takes back a new park that could not be written down.
 type Undo struct{ Leg string }
 
-// Drain refuses new parks from now on, and with End ends every call.
-type Drain struct{ End bool }
+// Drain refuses new parks from now on. With Return every parked call that has
+// somebody to go back to is returned at once; with End every call is ended.
+type Drain struct{ Return, End bool }
 
-func (Invite) command()   {}
-func (Acked) command()    {}
-func (Answered) command() {}
-func (Hangup) command()   {}
-func (Key) command()      {}
-func (Note) command()     {}
-func (Return) command()   {}
-func (Drop) command()     {}
-func (Due) command()      {}
-func (Undo) command()     {}
-func (Drain) command()    {}
+// Restart resolves what a restored state has half done. It comes before Owed
+// and every other command; a second one changes nothing.
+type Restart struct{}
+
+// Configure puts other settings in force while calls are held. The settings
+// belong to the state from then on.
+type Configure struct{ Settings Settings }
+
+func (Invite) command()    {}
+func (Acked) command()     {}
+func (Answered) command()  {}
+func (Hangup) command()    {}
+func (Key) command()       {}
+func (Note) command()      {}
+func (Return) command()    {}
+func (Drop) command()      {}
+func (Due) command()       {}
+func (Undo) command()      {}
+func (Drain) command()     {}
+func (Restart) command()   {}
+func (Configure) command() {}

@@ -32,7 +32,11 @@ func (s *State) Decide(now time.Time, c Command) (Change, error) {
 	case Undo:
 		return s.undo(c), nil
 	case Drain:
-		return s.stop(c), nil
+		return s.stop(now, c), nil
+	case Restart:
+		return s.restart(now), nil
+	case Configure:
+		return s.configured(now, c), nil
 	}
 	return Change{}, fmt.Errorf("unknown command %T", c)
 }
@@ -46,8 +50,8 @@ func (s *State) call(leg string) *entry {
 	return s.calls[l.call]
 }
 
-// settings returns the configuration of the orbit that a call is or was in.
-// For an orbit that is configured no more all of it is off.
+// settings returns the configuration of an orbit, all of it off if there is no
+// such orbit.
 func (s *State) settings(ext string) Orbit {
 	if p := s.places[ext]; p != nil {
 		return p.Orbit
@@ -57,6 +61,9 @@ func (s *State) settings(ext string) Orbit {
 
 // acked: a retriever's ACK frees the place in the orbit.
 func (s *State) acked(in Acked) (ch Change) {
+	if _, known := s.legs[in.Leg]; known && in.Record != nil {
+		ch.leg(in.Leg, in.Record)
+	}
 	e := s.call(in.Leg)
 	if e == nil {
 		return ch
@@ -64,7 +71,7 @@ func (s *State) acked(in Acked) (ch Change) {
 	c := e.Call
 	switch {
 	case c.Phase == Retrieving && c.Other == in.Leg:
-		c.Phase, c.At = Bridged, ""
+		c.Phase, c.At, c.Due = Bridged, "", time.Time{}
 		ch.event(KindRetrieved, &c, "")
 	case c.Caller == in.Leg && in.Codec != "" && in.Codec != c.Codec:
 		c.Codec = in.Codec // an offerless INVITE brings its codec with the ACK
@@ -93,6 +100,9 @@ func (s *State) answered(in Answered) (ch Change) {
 
 // hangup: a leg has ended, and with it goes what hangs on it.
 func (s *State) hangup(now time.Time, in Hangup) (ch Change) {
+	if in.Reply {
+		ch.after(Noted{in.Leg})
+	}
 	if _, known := s.legs[in.Leg]; !known {
 		return ch
 	}
@@ -105,19 +115,39 @@ func (s *State) hangup(now time.Time, in Hangup) (ch Change) {
 	switch {
 	case in.Leg == c.Caller:
 		ch.end(&c, "caller hung up", c.Other)
+	case c.Phase == Bridged && in.Lost:
+		s.neverMet(now, &ch, c)
 	case c.Phase == Bridged:
 		ch.end(&c, "retriever hung up", c.Caller)
 	case c.Phase == Returning:
 		s.returnFailed(now, &ch, c, failure(in.Code))
-	default: // Retrieving: the retriever never confirmed
-		o := s.settings(c.At)
-		c.parkAgain(now, o.Timeout)
-		c.Turn++ // RFC 4235 3.7.1: a terminated dialog does not come back
-		ch.put(c)
-		ch.after(Play{c.Caller, o.Music})
-		ch.event(KindKept, &c, unconfirmed)
+	default:
+		s.retrieveFailed(now, &ch, c)
 	}
 	return ch
+}
+
+// retrieveFailed: the retriever never confirmed. Parked again, in their place.
+func (s *State) retrieveFailed(now time.Time, ch *Change, c Call) {
+	s.parkAgain(now, &c)
+	c.Turn++ // RFC 4235 3.7.1: a terminated dialog does not come back
+	ch.put(c)
+	ch.after(Play{c.Caller, s.settings(c.At).Music})
+	ch.event(KindKept, &c, unconfirmed)
+}
+
+// neverMet: the caller is back where they waited, over its capacity if somebody
+// has taken the place, and as after any return that a restart cut off.
+func (s *State) neverMet(now time.Time, ch *Change, c Call) {
+	c.At = c.Home
+	c.Turn++ // RFC 4235 3.7.1: a terminated dialog does not come back
+	s.parkAgain(now, &c)
+	if !c.Due.IsZero() {
+		c.Due = now
+	}
+	ch.put(c)
+	ch.after(Play{c.Caller, s.settings(c.At).Music})
+	ch.event(KindKept, &c, restarted)
 }
 
 // end drops a call and the leg that is left of it.
@@ -130,6 +160,7 @@ func (ch *Change) end(c *Call, reason, left string) {
 // Details of KindKept, which Event.Result reads.
 const (
 	unconfirmed  = "retriever did not confirm"
+	restarted    = "restarted"
 	answeredWith = "answered "
 )
 
@@ -140,9 +171,16 @@ func failure(code int) string {
 	return answeredWith + strconv.Itoa(code)
 }
 
+// note: a leg that is gone has nothing to keep, and waits for nothing.
 func (s *State) note(in Note) (ch Change) {
-	if _, known := s.legs[in.Leg]; known && in.Record != nil {
+	if _, known := s.legs[in.Leg]; !known {
+		return ch
+	}
+	if in.Record != nil {
 		ch.leg(in.Leg, in.Record)
+	}
+	if in.Reply {
+		ch.after(Noted{in.Leg})
 	}
 	return ch
 }
@@ -158,16 +196,21 @@ func (s *State) drop(in Drop) (ch Change, err error) {
 	return ch, nil
 }
 
-// stop: no more parks; and no more calls, if that is asked for.
-func (s *State) stop(in Drain) (ch Change) {
+// stop: no more parks; and no more parked calls, or none at all, if that is
+// asked for.
+func (s *State) stop(now time.Time, in Drain) (ch Change) {
 	ch.Drain = true
-	if !in.End {
+	if !in.End && !in.Return {
 		return ch
 	}
-	calls, _ := s.Snapshot()
-	for i := range calls {
-		ch.end(&calls[i], "shutting down", calls[i].Caller)
-		ch.bye(calls[i].Other, "shutting down")
+	for _, c := range s.ordered() {
+		switch {
+		case in.End:
+			ch.end(&c, "shutting down", c.Caller)
+			ch.bye(c.Other, "shutting down")
+		case c.Phase == Parked && s.target(&c) != "":
+			s.ring(now, &ch, c)
+		}
 	}
 	return ch
 }

@@ -48,6 +48,10 @@ type Ring struct {
 // Bye ends a leg in whatever way its state asks for: BYE, CANCEL or refusal.
 type Bye struct{ Leg, Reason string }
 
+// Noted tells a leg that the snapshot it gave with a Note is durable, or that
+// no disk will make it so now: it may go on.
+type Noted struct{ Leg string }
+
 // LegID implements Effect.
 func (e Answer) LegID() string { return e.Leg }
 
@@ -65,6 +69,9 @@ func (e Ring) LegID() string { return e.Leg }
 
 // LegID implements Effect.
 func (e Bye) LegID() string { return e.Leg }
+
+// LegID implements Effect.
+func (e Noted) LegID() string { return e.Leg }
 
 // Kind names what happened to a call.
 type Kind string
@@ -88,15 +95,18 @@ type Event struct {
 	Detail string
 }
 
-// Change is the outcome of a decision.
+// Change is the outcome of a decision. A leg that was not known before comes
+// with the call in Put that it belongs to; the legs of a call in Del are there
+// until a later change says that each is gone.
 type Change struct {
-	Put    []Call
-	Del    []string
-	Legs   map[string][]byte // nil value: the leg is gone
-	Now    []Effect          // at once
-	After  []Effect          // once the change is durable, in order
-	Events []Event
-	Drain  bool
+	Put      []Call
+	Del      []string
+	Legs     map[string][]byte // nil value: the leg is gone
+	Now      []Effect          // at once
+	After    []Effect          // once the change is durable, in order
+	Events   []Event
+	Drain    bool      // not durable
+	Settings *Settings // put in force; not durable
 
 	park string // the leg of a new park, which a failed write undoes
 }
@@ -104,7 +114,7 @@ type Change struct {
 // Empty reports whether there is nothing to apply or to do.
 func (ch *Change) Empty() bool {
 	return len(ch.Put) == 0 && len(ch.Del) == 0 && len(ch.Legs) == 0 &&
-		len(ch.Now) == 0 && len(ch.After) == 0 && !ch.Drain
+		len(ch.Now) == 0 && len(ch.After) == 0 && !ch.Drain && ch.Settings == nil
 }
 
 // durable reports whether the change has something to write down.
@@ -155,12 +165,13 @@ type View struct {
 	State   string    // free parked returning
 	Head    *CallView // the next to be retrieved, nil if there is none
 	Count   int       // calls in the orbit
+	Gone    bool      // there is no such orbit any more
 }
 
 // SameLamp reports whether two views of an orbit look the same on a lamp: how
 // many calls wait behind the head, and one that is being retrieved, do not show.
 func (v View) SameLamp(w View) bool {
-	if v.Name != w.Name || v.Enabled != w.Enabled || (v.Head == nil) != (w.Head == nil) {
+	if v.Name != w.Name || v.Enabled != w.Enabled || v.Gone != w.Gone || (v.Head == nil) != (w.Head == nil) {
 		return false
 	}
 	if v.Head == nil {

@@ -29,7 +29,7 @@ func (s *State) invite(now time.Time, in Invite) (Change, error) {
 		if p.head == nil {
 			return Change{}, &Refusal{ext, "retrieve", ErrNothing}
 		}
-		return s.retrieve(p.head.Call, in, time.Time{}), nil
+		return s.retrieve(now, p.head.Call, in), nil
 	}
 	if in.Referred {
 		return s.park(now, p, in)
@@ -38,7 +38,9 @@ func (s *State) invite(now time.Time, in Invite) (Change, error) {
 		if e == nil {
 			return Change{}, &Refusal{ext, "press", ErrNothing}
 		}
-		return s.retrieve(e.Call, in, now.Add(guard)), nil
+		c := e.Call
+		c.Guard = now.Add(guard)
+		return s.retrieve(now, c, in), nil
 	}
 	return s.park(now, p, in)
 }
@@ -82,7 +84,7 @@ func (s *State) replaces(now time.Time, in Invite) (Change, error) {
 		// Phones build Replaces from the document with the tags in either order.
 		a := e.Alias()
 		if (r.ToTag == a.LocalTag && r.FromTag == a.RemoteTag) || (r.ToTag == a.RemoteTag && r.FromTag == a.LocalTag) {
-			return s.retrieve(e.Call, in, time.Time{}), nil
+			return s.retrieve(now, e.Call, in), nil
 		}
 	}
 	e := s.call(r.Leg)
@@ -105,6 +107,9 @@ func (s *State) transfer(now time.Time, c Call, in Invite) (ch Change) {
 	switch {
 	case old == c.Other: // the retriever's
 		c.Other = in.Leg
+		if c.Phase == Retrieving {
+			c.Due = now.Add(ackWait) // of another 2xx
+		}
 		answer.Peer, answer.Party = c.Caller, Party{c.Name, c.URI}
 	case c.Phase == Bridged || c.Phase == Retrieving:
 		s.become(&c, in)
@@ -120,9 +125,8 @@ func (s *State) transfer(now time.Time, c Call, in Invite) (ch Change) {
 		s.become(&c, in)
 		c.Parker, c.Tries = parker, 0
 		c.Turn++ // another caller: a press on the old lamp must not fetch them
-		o := s.settings(c.At)
-		c.parkAgain(now, o.Timeout)
-		answer.Music = o.Music
+		s.parkAgain(now, &c)
+		answer.Music = s.settings(c.At).Music
 	}
 	ch.put(c)
 	ch.leg(in.Leg, known(in.Record))
@@ -138,11 +142,11 @@ func (s *State) become(c *Call, in Invite) {
 }
 
 // retrieve joins a new leg with a parked call. A return under way loses.
-func (s *State) retrieve(c Call, in Invite, guarded time.Time) (ch Change) {
+func (s *State) retrieve(now time.Time, c Call, in Invite) (ch Change) {
 	if c.Phase == Returning {
 		ch.bye(c.Other, "retrieved")
 	}
-	c.Phase, c.Other, c.Due, c.Guard = Retrieving, in.Leg, time.Time{}, guarded
+	c.Phase, c.Other, c.Due = Retrieving, in.Leg, now.Add(ackWait)
 	ch.put(c)
 	ch.leg(in.Leg, known(in.Record))
 	// The answer first: the retriever waits for it.
@@ -170,7 +174,7 @@ func (s *State) park(now time.Time, p *place, in Invite) (ch Change, err error) 
 	if in.Referred {
 		c.Parker = s.parker(in.Parker)
 	}
-	c.arm(now, p.Timeout)
+	s.arm(now, &c)
 	ch.put(c)
 	ch.leg(in.Leg, known(in.Record))
 	ch.after(Answer{Leg: in.Leg, Call: c.ID, Orbit: p.Extension, Music: p.Music})

@@ -1,7 +1,6 @@
 package orbit
 
 import (
-	"cmp"
 	"iter"
 	"slices"
 	"strconv"
@@ -39,8 +38,58 @@ func (s *State) CallsAt(ext string) []Call {
 			calls = append(calls, e.Call)
 		}
 	}
-	slices.SortFunc(calls, func(a, b Call) int { return cmp.Compare(a.Seq, b.Seq) })
+	slices.SortFunc(calls, bySeq)
 	return calls
+}
+
+// View returns an orbit as lamps and operators see it.
+func (s *State) View(ext string) (View, bool) {
+	p := s.places[ext]
+	if p == nil {
+		return View{}, false
+	}
+	v := View{Orbit: ext, Name: p.Name, Music: p.Music, Enabled: p.Enabled, State: "free", Count: p.count}
+	if p.count > 0 {
+		v.State = "parked"
+	}
+	if p.head != nil {
+		c := p.head.view()
+		v.Head = &c
+		if p.head.Phase == Returning {
+			v.State = "returning"
+		}
+	}
+	return v, true
+}
+
+// Calls lists every call, by place.
+func (s *State) Calls() []CallView {
+	calls := s.ordered()
+	views := make([]CallView, len(calls))
+	for i := range calls {
+		views[i] = calls[i].view()
+	}
+	return views
+}
+
+// Parked counts the calls in orbits, Held all calls.
+func (s *State) Parked() int { return s.parked }
+
+// Held counts the calls in orbits and the bridged ones.
+func (s *State) Held() int { return len(s.calls) }
+
+func (c *Call) view() CallView {
+	v := CallView{
+		ID: c.ID, State: c.Phase.String(), Orbit: c.Home, Caller: Party{c.Name, c.URI},
+		Parker: c.Parker, Since: c.Since, Codec: c.Codec,
+	}
+	if c.fetchable() {
+		v.Alias = c.Alias()
+	}
+	if c.Phase == Parked {
+		v.Returns = c.Due
+	}
+	return v
 }
 
 // Call returns the call with an id.
@@ -61,7 +110,7 @@ func (e Event) Result() string {
 	switch {
 	case e.Kind == KindReturned:
 		return "answered"
-	case e.Kind != KindKept || e.Detail == unconfirmed:
+	case e.Kind != KindKept || e.Detail == unconfirmed || e.Detail == restarted:
 		return ""
 	}
 	code, _ := strconv.Atoi(strings.TrimPrefix(e.Detail, answeredWith))

@@ -61,6 +61,7 @@ func TestEventResult(t *testing.T) {
 		{"timed out", Event{Kind: KindKept, Detail: failure(408)}, "no_answer"},
 		{"no such user", Event{Kind: KindKept, Detail: failure(404)}, "failed"},
 		{"a retrieve", Event{Kind: KindKept, Detail: unconfirmed}, ""},
+		{"cut off by a restart", Event{Kind: KindKept, Detail: restarted}, ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

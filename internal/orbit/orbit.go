@@ -8,8 +8,8 @@
 //
 // A Runner is the one goroutine that owns a State. The package promises that
 // a refusal changes nothing, that a call is in one place at a time, that an
-// orbit keeps its FIFO order and its capacity, and that after a crash Owed
-// says what is still to be done. It knows no SIP, no SDP and no sockets: the
+// orbit keeps its FIFO order and its capacity, that other settings move nobody,
+// and that after a crash Restart and Owed say what is still to be done. It knows no SIP, no SDP and no sockets: the
 // facts of an INVITE reach it already gathered.
 package orbit
 

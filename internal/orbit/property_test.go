@@ -2,8 +2,8 @@ package orbit
 
 import (
 	"errors"
-	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -11,169 +11,11 @@ import (
 	"pgregory.net/rapid"
 )
 
-// small is a configuration in which everything happens soon.
-func small() Settings {
-	t := Timeout{Enabled: true, After: 30 * time.Second, Ring: 15 * time.Second, Fallback: "900", FallbackAfter: 1}
-	return Settings{
-		RetrieveCodes: []string{"*4"},
-		MaxCalls:      7,
-		MaxTime:       5 * time.Minute,
-		Orbits: []Orbit{
-			{Extension: "1", Enabled: true, Music: "one", Timeout: t, TransferKey: '0'},
-			{Extension: "2", Enabled: true, Music: "two", Multiple: true, Timeout: t, Press: PressAlways},
-			{Extension: "3", Enabled: true, Music: "three", Multiple: true, MaxCalls: 2, Timeout: t},
-			{Extension: "4", Enabled: true, Music: "four", Multiple: true},
-		},
-	}
-}
-
-// chaos draws what phones, trunks and operators do next.
-type chaos struct {
-	*rig
-	n       int
-	aliases []Alias // ever published
-	record  func(Command)
-}
-
-// send runs a command and what follows from it, and keeps a list of them.
-func (c *chaos) send(cmd Command) error {
-	err := c.run(cmd)
-	for len(c.w.ended) > 0 {
-		leg := c.w.ended[0]
-		c.w.ended = c.w.ended[1:]
-		_ = c.run(Hangup{Leg: leg})
-	}
-	return err
-}
-
-func (c *chaos) run(cmd Command) error {
-	if c.record != nil {
-		c.record(cmd)
-	}
-	err := c.step(cmd)
-	for _, e := range c.calls {
-		if a := e.Alias(); e.fetchable() && !slices.Contains(c.aliases, a) {
-			c.aliases = append(c.aliases, a)
-		}
-	}
-	slices.SortFunc(c.aliases, func(a, b Alias) int { return compare(a.CallID, b.CallID) })
-	return err
-}
-
-func compare(a, b string) int {
-	if a < b {
-		return -1
-	}
-	return 1
-}
-
-// some draws a leg that is in one of the states, "" if there is none.
-func (c *chaos) some(t *rapid.T, states ...string) string {
-	var ids []string
-	for _, id := range slices.Sorted(maps.Keys(c.w.legs)) {
-		if slices.Contains(states, c.w.legs[id].State) {
-			ids = append(ids, id)
-		}
-	}
-	if len(ids) == 0 {
-		return ""
-	}
-	return rapid.SampledFrom(ids).Draw(t, "leg")
-}
-
-func (c *chaos) ext(t *rapid.T) string {
-	return rapid.SampledFrom([]string{"1", "2", "3", "4", "2", "3"}).Draw(t, "orbit")
-}
-
-// newcomer draws an INVITE of any sort.
-func (c *chaos) newcomer(t *rapid.T) Invite {
-	c.n++
-	in := Invite{Leg: fmt.Sprintf("L%02d", c.n), To: c.ext(t), Codec: "PCMU", Record: []byte{byte(c.n)}}
-	in.Self, in.Name = "sip:"+in.Leg+"@example.com", in.Leg
-	switch rapid.IntRange(0, 9).Draw(t, "sort") {
-	case 0, 1, 2:
-		in.Referred, in.Parker = true, bob
-	case 3:
-	case 4, 5:
-		in.To = "*4" + in.To
-	case 6:
-		in.Retrieve = true
-	case 7:
-		if len(c.aliases) > 0 {
-			in.Shown = rapid.SampledFrom(c.aliases).Draw(t, "shown").CallID
-		}
-	case 8:
-		if len(c.aliases) > 0 {
-			in.Replaces = replaces(rapid.SampledFrom(c.aliases).Draw(t, "alias"), rapid.Bool().Draw(t, "swap"))
-		}
-	case 9:
-		if leg := c.some(t, "music", "joined", "ringing", "ended"); leg != "" {
-			in.Replaces = &Replaces{CallID: "real", Leg: leg, EarlyOnly: rapid.IntRange(0, 9).Draw(t, "early") == 0}
-		}
-	}
-	return in
-}
-
-// results draws something that the network reports of a leg.
-func (c *chaos) result(t *rapid.T) Command {
-	switch rapid.IntRange(0, 6).Draw(t, "result") {
-	case 0, 1:
-		if leg := c.some(t, "joined"); leg != "" {
-			return Acked{Leg: leg}
-		}
-	case 2:
-		if leg := c.some(t, "ringing"); leg != "" {
-			return Answered{Leg: leg, Record: []byte(leg)}
-		}
-	case 3: // somebody who was told to end answers all the same
-		if leg := c.some(t, "ended"); leg != "" {
-			return Answered{Leg: leg}
-		}
-	case 4:
-		if leg := c.some(t, "music", "joined", "ringing"); leg != "" {
-			c.w.end(leg)
-			return Hangup{Leg: leg, Code: 486}
-		}
-	case 5:
-		if leg := c.some(t, "music", "joined"); leg != "" {
-			return Key{Leg: leg, Digit: '0'}
-		}
-	case 6:
-		if leg := c.some(t, "music", "joined", "ended"); leg != "" {
-			return Note{Leg: leg, Record: []byte("note")}
-		}
-	}
-	return nil
-}
-
-// order draws what an operator asks for.
-func (c *chaos) order(t *rapid.T) Command {
-	calls, _ := c.Snapshot()
-	if len(calls) == 0 {
-		return nil
-	}
-	id := rapid.SampledFrom(calls).Draw(t, "call").ID
-	if rapid.IntRange(0, 3).Draw(t, "drop") == 0 {
-		return Drop{Call: id}
-	}
-	return Return{Call: id}
-}
-
-// oldest is the caller whom a code must fetch, as the world has it.
-func (c *chaos) oldest(ext string) string {
-	first := ""
-	for id, p := range c.w.legs {
-		if p.State == "music" && p.Orbit == ext && (first == "" || p.arrival < c.w.legs[first].arrival) {
-			first = id
-		}
-	}
-	return first
-}
-
-// invite sends a drawn INVITE and checks what came of it.
+// arrive sends a drawn INVITE and checks what came of it.
 func (c *chaos) arrive(t *rapid.T, in Invite) {
 	before, oldest := c.Encode(), ""
-	if in.Retrieve || len(in.To) == 2 {
+	code := in.Retrieve || in.To[0] == '*'
+	if code {
 		oldest = c.oldest(in.To[len(in.To)-1:])
 	}
 	var replaced party
@@ -195,8 +37,14 @@ func (c *chaos) arrive(t *rapid.T, in Invite) {
 		}
 	case in.Replaces == nil && oldest != "" && leg.Peer != oldest:
 		t.Fatalf("retrieve from %s fetched %q, the oldest is %q", in.To, leg.Peer, oldest)
-	case in.Replaces == nil && (in.Shown != "" || len(in.To) == 2 || in.Retrieve) && leg.State != "joined":
+	case in.Replaces == nil && (in.Shown != "" || code) && leg.State != "joined":
 		t.Fatalf("a press or a code parked: %+v", leg)
+	}
+	if err == nil && in.Replaces == nil && leg.State == "music" {
+		p := c.places[leg.Orbit]
+		if limit := p.capacity(); !p.Enabled || p.removed || c.drain || limit > 0 && p.count > limit || c.set.MaxCalls > 0 && c.parked > c.set.MaxCalls {
+			t.Fatalf("%s parked in %+v, %d parked of %d, draining %t", in.Leg, p, c.parked, c.set.MaxCalls, c.drain)
+		}
 	}
 	if in.Referred && leg.State == "joined" {
 		t.Fatalf("a transferred caller was joined with %s", leg.Peer)
@@ -243,8 +91,61 @@ func (c *chaos) actions() map[string]func(*rapid.T) {
 	}
 }
 
+// queues lists the calls of each orbit, by place.
+func (c *chaos) queues() map[string][]string {
+	m := map[string][]string{}
+	for ext := range c.places {
+		for _, call := range c.CallsAt(ext) {
+			m[ext] = append(m[ext], call.ID)
+		}
+	}
+	return m
+}
+
+// configure puts other settings in force: nobody is moved, and what they ask
+// for is done once.
+func (c *chaos) configure(t *rapid.T, in Configure) {
+	calls, queues := c.ordered(), c.queues()
+	_ = c.send(in)
+	if got := c.queues(); !reflect.DeepEqual(got, queues) {
+		t.Fatalf("orbits hold %v, before %v", got, queues)
+	}
+	for i, after := range c.ordered() {
+		before := calls[i]
+		if before.Phase == Parked {
+			before.Due, after.Due = time.Time{}, time.Time{}
+		}
+		if after != before {
+			t.Fatalf("configuring made %+v\nof %+v", after, before)
+		}
+	}
+	if again, _ := c.Decide(c.now, in); len(again.Put)+len(again.After) != 0 || len(c.touched(&again)) != 0 {
+		t.Fatalf("the same settings again: %+v", again)
+	}
+}
+
+// reborn starts anew from what is on disk, perhaps under other settings.
+func (c *chaos) reborn(t *rapid.T) {
+	calls, legs, err := c.disk.load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.State = NewState(c.set)
+	if rapid.Bool().Draw(t, "other settings") {
+		c.State = NewState(settings(t))
+	}
+	c.w.ended = nil // nobody was there to hear of it
+	c.Restore(calls, legs)
+	c.crowd, c.changed = c.counts(), true
+	if err := c.restarted(); err != nil {
+		t.Fatal(err)
+	}
+	c.deliver()
+}
+
 // Nobody is lost, nobody is in two places, orbits keep order and capacity,
-// refusals change nothing, and when everybody has hung up nothing is left.
+// refusals change nothing, other settings and restarts move nobody, and when
+// everybody has hung up nothing is left, here or on disk.
 func TestProperties(t *testing.T) {
 	for range 10 { // a thousand sequences
 		rapid.Check(t, sequence)
@@ -254,9 +155,17 @@ func TestProperties(t *testing.T) {
 func sequence(t *rapid.T) {
 	c := &chaos{rig: newRig(small())}
 	actions := c.actions()
-	actions["drain"] = func(t *rapid.T) {
-		if rapid.IntRange(0, 9).Draw(t, "really") == 0 {
-			_ = c.send(Drain{})
+	actions["plan"] = func(t *rapid.T) {
+		switch cmd := c.plan(t).(type) {
+		case Configure:
+			c.configure(t, cmd)
+		case Drain:
+			_ = c.send(cmd)
+		}
+	}
+	actions["restart"] = func(t *rapid.T) {
+		if rapid.IntRange(0, 4).Draw(t, "really") == 0 {
+			c.reborn(t)
 		}
 	}
 	t.Repeat(actions)
@@ -271,6 +180,9 @@ func sequence(t *rapid.T) {
 	}
 	if len(c.calls)+len(c.legs)+len(c.alias)+len(c.due)+c.parked != 0 {
 		t.Fatalf("left over: %s, aliases %v, deadlines %v", c.Encode(), c.alias, c.due)
+	}
+	if len(c.disk.calls)+len(c.disk.legs) != 0 {
+		t.Fatalf("left over on disk: %+v", c.disk)
 	}
 	for ext, p := range c.places {
 		if p.head != nil || p.tail != nil || p.count != 0 {

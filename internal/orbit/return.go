@@ -6,18 +6,53 @@ import (
 	"time"
 )
 
+// target is whom the next return of a call calls: the parker, after enough
+// failures the fallback, where there is neither "". A parker whose number has
+// become an orbit's or a code since would come back to us.
+func (s *State) target(c *Call) string {
+	t := s.settings(c.At).Timeout
+	parker := s.parker(c.Parker)
+	if t.Fallback != "" && (parker == "" || c.Tries >= t.FallbackAfter) {
+		return t.Fallback
+	}
+	return parker
+}
+
+// wait is how long a call is parked before it is returned; false = for ever.
+func (s *State) wait(c *Call) (time.Duration, bool) {
+	t := s.settings(c.At).Timeout
+	if !t.Enabled || s.target(c) == "" {
+		return 0, false
+	}
+	return t.After, true
+}
+
+// arm sets when a call is next to be returned.
+func (s *State) arm(now time.Time, c *Call) {
+	c.Due = time.Time{}
+	if wait, returns := s.wait(c); returns {
+		c.Due = now.Add(wait)
+	}
+}
+
+// parkAgain puts a call back where it was after a retrieve or return that came
+// to nothing. The next return is a time-out away.
+func (s *State) parkAgain(now time.Time, c *Call) {
+	c.Phase, c.Other, c.Guard = Parked, "", time.Time{}
+	s.arm(now, c)
+}
+
 // ring starts a return: the parker, or the fallback, is called on a leg of
 // its own while the caller keeps their place and the music.
 func (s *State) ring(now time.Time, ch *Change, c Call) {
-	t := s.settings(c.At).Timeout
-	target := c.target(t)
+	target := s.target(&c)
 	if target == "" {
 		c.Due = time.Time{}
 		ch.put(c)
 		return
 	}
 	c.Attempt++
-	c.Phase, c.Due = Returning, now.Add(t.Ring)
+	c.Phase, c.Due = Returning, now.Add(s.settings(c.At).Timeout.Ring)
 	c.Other = c.ID + "." + strconv.Itoa(c.Attempt)
 	ch.put(c)
 	ch.leg(c.Other, []byte{})
@@ -28,7 +63,7 @@ func (s *State) ring(now time.Time, ch *Change, c Call) {
 // returnFailed: parked still, tried again a time-out later.
 func (s *State) returnFailed(now time.Time, ch *Change, c Call, why string) {
 	c.Tries++
-	c.parkAgain(now, s.settings(c.At).Timeout)
+	s.parkAgain(now, &c)
 	ch.put(c)
 	ch.event(KindKept, &c, why)
 }
@@ -42,7 +77,7 @@ func (s *State) key(now time.Time, in Key) (ch Change) {
 	if key := s.settings(e.At).TransferKey; key == 0 || key != in.Digit {
 		return ch
 	}
-	if e.target(s.settings(e.At).Timeout) != "" {
+	if s.target(&e.Call) != "" {
 		s.ring(now, &ch, e.Call)
 	}
 	return ch
@@ -54,36 +89,9 @@ func (s *State) returnNow(now time.Time, in Return) (ch Change, err error) {
 	if e == nil || e.Phase != Parked {
 		return ch, fmt.Errorf("return %s: %w", in.Call, ErrGone)
 	}
-	if e.target(s.settings(e.At).Timeout) == "" {
+	if s.target(&e.Call) == "" {
 		return ch, fmt.Errorf("return %s: %w", in.Call, ErrNobody)
 	}
 	s.ring(now, &ch, e.Call)
 	return ch, nil
-}
-
-// Owed lists what the state still wants done, in the order of the calls'
-// places, for a server that starts on a restored state. Each effect may have
-// been carried out before; doing it again does no harm.
-func (s *State) Owed() []Effect {
-	var owed []Effect
-	calls, _ := s.Snapshot()
-	for i := range calls {
-		c := &calls[i]
-		o := s.settings(c.Home)
-		switch c.Phase {
-		case Parked:
-			owed = append(owed, Answer{Leg: c.Caller, Call: c.ID, Orbit: c.Home, Music: o.Music}, Play{c.Caller, o.Music})
-		case Returning:
-			owed = append(owed, Answer{Leg: c.Caller, Call: c.ID, Orbit: c.Home, Music: o.Music}, Play{c.Caller, o.Music},
-				Ring{Leg: c.Other, Call: c.ID, Target: c.target(o.Timeout), Caller: c.Caller, Orbit: c.Home, Party: Party{c.Name, c.URI}})
-		case Retrieving, Bridged:
-			owed = append(owed, Answer{Leg: c.Caller, Call: c.ID, Orbit: c.Home, Peer: c.Other},
-				Answer{Leg: c.Other, Call: c.ID, Orbit: c.Home, Peer: c.Caller, Party: Party{c.Name, c.URI}},
-				Bridge{c.Caller, c.Other})
-		}
-	}
-	for _, id := range s.ending() {
-		owed = append(owed, Bye{id, "restarted"})
-	}
-	return owed
 }

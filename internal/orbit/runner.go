@@ -41,6 +41,8 @@ type Runner struct {
 	held  []held // owned by run: changes in flight to the journal, in order
 	first uint64 // owned by run: number of held[0]
 	next  uint64 // owned by run: number of the next change
+
+	flushing bool // owned by run
 }
 
 // commit is a result of the journal.
@@ -121,9 +123,12 @@ func (r *Runner) wait(ctx context.Context, reply <-chan error) error {
 	}
 }
 
-// Run decides until ctx ends. It first does what a restored state owes.
+// Run decides until ctx ends. It first resolves what a restored state has half
+// done, and does what it owes: that needs not wait for the journal, for it would
+// be decided again after another crash.
 func (r *Runner) Run(ctx context.Context) {
 	defer close(r.done)
+	_ = r.decide(time.Now(), Restart{}) // never refused
 	for _, e := range r.state.Owed() {
 		r.world.Carry(e)
 	}
@@ -140,7 +145,7 @@ func (r *Runner) Run(ctx context.Context) {
 		case <-r.commits.wake:
 			r.release()
 		case <-timer.C:
-			r.decide(Due{})
+			r.decide(time.Now(), Due{})
 		case <-ctx.Done():
 			return
 		}
@@ -161,9 +166,9 @@ func (r *Runner) take(m any) {
 	case func(*State):
 		m(r.state)
 	case asked:
-		m.reply <- r.decide(m.Command)
+		m.reply <- r.decide(time.Now(), m.Command)
 	case Command:
-		if err := r.decide(m); err != nil {
+		if err := r.decide(time.Now(), m); err != nil {
 			if in, ok := m.(Invite); ok {
 				r.world.Carry(Refuse{in.Leg, err})
 			}
@@ -172,8 +177,8 @@ func (r *Runner) take(m any) {
 }
 
 // decide runs one command through the state and hands the change on.
-func (r *Runner) decide(c Command) error {
-	ch, err := r.state.Decide(time.Now(), c)
+func (r *Runner) decide(now time.Time, c Command) error {
+	ch, err := r.state.Decide(now, c)
 	if err != nil || ch.Empty() {
 		return err
 	}
@@ -218,14 +223,21 @@ func (r *Runner) release() {
 	}
 }
 
-// flush carries out the effects of finished changes, in commit order.
+// flush carries out the effects of finished changes, in commit order. A change
+// that could not be written is carried out too, but for a new park: that is
+// taken back, unless the caller has been fetched or is on their way back.
 func (r *Runner) flush() {
+	if r.flushing {
+		return // an Undo of whoever flushes, which comes to it
+	}
+	r.flushing = true
+	defer func() { r.flushing = false }()
 	for len(r.held) > 0 && r.held[0].done {
 		h := r.held[0]
 		r.held = r.held[1:]
 		r.first++
 		if h.err != nil && h.change.park != "" && !r.state.fetched(h.change.park) {
-			_ = r.decide(Undo{h.change.park}) // never refused
+			_ = r.decide(time.Now(), Undo{h.change.park}) // never refused
 			continue
 		}
 		for _, e := range h.change.After {
@@ -244,6 +256,6 @@ func (r *Runner) show(ext string) {
 	if v, ok := r.state.View(ext); ok {
 		r.world.Show(v)
 	} else {
-		r.world.Show(View{Orbit: ext, State: "free"})
+		r.world.Show(View{Orbit: ext, State: "free", Gone: true})
 	}
 }

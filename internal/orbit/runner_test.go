@@ -335,19 +335,3 @@ func TestRunnerCloses(t *testing.T) {
 		j.commit(0, nil) // a commit that comes too late wakes nobody
 	})
 }
-
-// A restored state first does what it owes and shows every lamp.
-func TestRunnerRestored(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := NewState(pair())
-		now := time.Now()
-		s.Restore([]Call{
-			{ID: "b", At: "2", Home: "2", Caller: "b", Seq: 2, Since: now},
-			{ID: "a", At: "2", Home: "2", Caller: "a", Seq: 1, Since: now, Parker: bob, Due: now.Add(time.Second)},
-		}, map[string][]byte{"a": {}, "b": {}, "old": {}})
-		_, w := run(t, s, prompt{})
-		w.want(t, "Answer a", "Play a", "Answer b", "Play b", "Bye old", "Show 1 free 0", "Show 2 parked 2")
-		time.Sleep(time.Second)
-		w.want(t, "Ring a.1", "Show 2 returning 2", "Tell returning a")
-	})
-}

@@ -1,6 +1,7 @@
 package orbit
 
 import (
+	"cmp"
 	"container/heap"
 	"encoding/json"
 	"maps"
@@ -15,7 +16,7 @@ type State struct {
 	set   Settings
 	codes []string // longest first
 
-	places map[string]*place // by extension; a removed orbit stays while it has calls
+	places map[string]*place // by extension
 	calls  map[string]*entry // by call id
 	legs   map[string]leg
 	alias  map[string]*entry // by the alias's Call-ID
@@ -30,17 +31,6 @@ type leg struct {
 	call   string // "" = it is being ended
 	record []byte
 }
-
-// place is an orbit and the FIFO of those of its calls that may be fetched.
-type place struct {
-	Orbit
-	head, tail *entry
-	count      int // calls in the orbit, those being retrieved too
-}
-
-// removedRing is how long a return rings that an operator asks for when the
-// call's orbit is configured no more.
-const removedRing = 15 * time.Second
 
 // entry is a call and its links.
 type entry struct {
@@ -68,18 +58,23 @@ func NewState(set Settings) *State {
 	return s
 }
 
-// Restore fills an empty state with what a journal held.
+// Restore fills an empty state with what a journal held. Restart is to be the
+// first command then.
 func (s *State) Restore(calls []Call, legs map[string][]byte) {
-	calls = slices.SortedFunc(slices.Values(calls), func(a, b Call) int { return int(int64(a.Seq) - int64(b.Seq)) })
+	calls = slices.SortedFunc(slices.Values(calls), bySeq)
 	s.Apply(Change{Put: calls, Legs: legs})
 }
 
 // Apply makes a change. It cannot fail.
 func (s *State) Apply(ch Change) {
+	if ch.Settings != nil {
+		s.configure(*ch.Settings)
+	}
 	for _, id := range ch.Del {
 		if e := s.calls[id]; e != nil {
 			s.remove(e)
 			delete(s.calls, id)
+			s.sweep(e.At)
 		}
 	}
 	for _, c := range ch.Put {
@@ -95,8 +90,10 @@ func (s *State) Apply(ch Change) {
 		} else {
 			s.remove(e)
 		}
+		before := e.At
 		e.Call = c
 		s.insert(e)
+		s.sweep(before)
 	}
 	for id, record := range ch.Legs {
 		if record == nil {
@@ -122,8 +119,12 @@ func (s *State) remove(e *entry) {
 	}
 	p.count--
 	s.parked--
-	if p.count == 0 && p.Orbit.Extension == "" {
-		delete(s.places, e.At)
+}
+
+// sweep forgets an orbit that is configured no more once it is empty.
+func (s *State) sweep(ext string) {
+	if p := s.places[ext]; p != nil && p.removed && p.count == 0 {
+		delete(s.places, ext)
 	}
 }
 
@@ -149,8 +150,8 @@ func (s *State) insert(e *entry) {
 	s.seq = max(s.seq, e.Seq)
 	if e.At != "" {
 		p := s.places[e.At]
-		if p == nil { // its orbit is configured no more: retrievable until empty
-			p = &place{Orbit: Orbit{Timeout: Timeout{Ring: removedRing}}}
+		if p == nil {
+			p = unknown(e.At)
 			s.places[e.At] = p
 		}
 		p.count++
@@ -167,7 +168,7 @@ func (s *State) attach(e *entry) {
 	for _, id := range []string{e.Caller, e.Other} {
 		if id != "" {
 			l := s.legs[id]
-			l.call = e.ID
+			l.call, l.record = e.ID, known(l.record)
 			s.legs[id] = l
 		}
 	}
@@ -177,43 +178,6 @@ func (s *State) attach(e *entry) {
 	if e.at = e.deadline(s.set.MaxTime); !e.at.IsZero() {
 		heap.Push(&s.due, e)
 	}
-}
-
-// link puts a call at its place in the FIFO: nearly always the tail, and the
-// head when a retrieve of the oldest came to nothing.
-func (p *place) link(e *entry) {
-	after := p.tail
-	if p.head != nil && e.Seq < p.head.Seq {
-		after = nil
-	}
-	for after != nil && after.Seq > e.Seq {
-		after = after.prev
-	}
-	e.prev, e.linked = after, true
-	if after == nil {
-		e.next, p.head = p.head, e
-	} else {
-		e.next, after.next = after.next, e
-	}
-	if e.next == nil {
-		p.tail = e
-	} else {
-		e.next.prev = e
-	}
-}
-
-func (p *place) unlink(e *entry) {
-	if e.prev == nil {
-		p.head = e.next
-	} else {
-		e.prev.next = e.next
-	}
-	if e.next == nil {
-		p.tail = e.prev
-	} else {
-		e.next.prev = e.prev
-	}
-	e.prev, e.next, e.linked = nil, nil, false
 }
 
 // Next returns the earliest deadline; zero = there is none.
@@ -238,13 +202,21 @@ func (s *State) Encode() []byte {
 	return b
 }
 
-// Snapshot returns the calls in order of their places, and the legs.
-func (s *State) Snapshot() ([]Call, map[string][]byte) {
+// ordered copies every call, in order of their places.
+func (s *State) ordered() []Call {
 	calls := make([]Call, 0, len(s.calls))
 	for _, e := range s.calls {
 		calls = append(calls, e.Call)
 	}
-	slices.SortFunc(calls, func(a, b Call) int { return int(int64(a.Seq) - int64(b.Seq)) })
+	slices.SortFunc(calls, bySeq)
+	return calls
+}
+
+func bySeq(a, b Call) int { return cmp.Compare(a.Seq, b.Seq) }
+
+// Snapshot returns the calls in order of their places, and the legs.
+func (s *State) Snapshot() ([]Call, map[string][]byte) {
+	calls := s.ordered()
 	legs := make(map[string][]byte, len(s.legs))
 	for id, l := range s.legs {
 		legs[id] = l.record
@@ -268,106 +240,28 @@ func (s *State) ending() []string {
 // Extensions lists the orbits that there are, sorted.
 func (s *State) Extensions() []string { return slices.Sorted(maps.Keys(s.places)) }
 
-// View returns an orbit as lamps and operators see it.
-func (s *State) View(ext string) (View, bool) {
-	p := s.places[ext]
-	if p == nil {
-		return View{}, false
-	}
-	v := View{Orbit: ext, Name: p.Name, Music: p.Music, Enabled: p.Enabled, State: "free", Count: p.count}
-	if p.count > 0 {
-		v.State = "parked"
-	}
-	if p.head != nil {
-		c := p.head.view()
-		v.Head = &c
-		if p.head.Phase == Returning {
-			v.State = "returning"
-		}
-	}
-	return v, true
-}
-
-// Calls lists every call, by place.
-func (s *State) Calls() []CallView {
-	calls, _ := s.Snapshot()
-	views := make([]CallView, len(calls))
-	for i := range calls {
-		views[i] = calls[i].view()
-	}
-	return views
-}
-
-// Parked counts the calls in orbits, Held all calls.
-func (s *State) Parked() int { return s.parked }
-
-// Held counts the calls in orbits and the bridged ones.
-func (s *State) Held() int { return len(s.calls) }
-
-func (c *Call) view() CallView {
-	v := CallView{
-		ID: c.ID, State: c.Phase.String(), Orbit: c.Home, Caller: Party{c.Name, c.URI},
-		Parker: c.Parker, Since: c.Since, Codec: c.Codec,
-	}
-	if c.fetchable() {
-		v.Alias = c.Alias()
-	}
-	if c.Phase == Parked {
-		v.Returns = c.Due
-	}
-	return v
-}
-
-// deadlines is a heap of calls by time, and by place where times are equal.
-type deadlines []*entry
-
-func (d deadlines) Len() int { return len(d) }
-func (d deadlines) Less(i, j int) bool {
-	if order := d[i].at.Compare(d[j].at); order != 0 {
-		return order < 0
-	}
-	return d[i].Seq < d[j].Seq
-}
-func (d deadlines) Swap(i, j int) {
-	d[i], d[j] = d[j], d[i]
-	d[i].index, d[j].index = i, j
-}
-
-// Push implements heap.Interface.
-func (d *deadlines) Push(x any) {
-	e := x.(*entry)
-	e.index = len(*d)
-	*d = append(*d, e)
-}
-
-// Pop implements heap.Interface.
-func (d *deadlines) Pop() any {
-	old := *d
-	e := old[len(old)-1]
-	old[len(old)-1] = nil
-	*d = old[:len(old)-1]
-	e.index = -1
-	return e
-}
-
-// touched lists the orbits whose view a change may alter. Asked before Apply.
+// touched lists the orbits whose view a change may alter, sorted. Asked before
+// Apply.
 func (s *State) touched(ch *Change) []string {
 	var exts []string
-	add := func(ext string) {
-		if ext != "" && !slices.Contains(exts, ext) {
-			exts = append(exts, ext)
-		}
+	if ch.Settings != nil {
+		exts = s.altered(*ch.Settings)
 	}
 	for _, id := range ch.Del {
 		if e := s.calls[id]; e != nil {
-			add(e.At)
+			exts = append(exts, e.At)
 		}
 	}
 	for i := range ch.Put {
 		if e := s.calls[ch.Put[i].ID]; e != nil {
-			add(e.At)
+			exts = append(exts, e.At)
 		}
-		add(ch.Put[i].At)
+		exts = append(exts, ch.Put[i].At)
+	}
+	slices.Sort(exts)
+	exts = slices.Compact(exts)
+	if len(exts) > 0 && exts[0] == "" { // of bridged calls
+		return exts[1:]
 	}
 	return exts
 }

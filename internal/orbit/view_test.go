@@ -32,6 +32,9 @@ func TestSameLamp(t *testing.T) {
 			}
 		})
 	}
+	if (View{Orbit: "701", State: "free"}).SameLamp(View{Orbit: "701", State: "free", Gone: true}) {
+		t.Error("an orbit that is gone looks like one that is switched off")
+	}
 	retrieving, free := View{Orbit: "701", State: "parked", Count: 1}, View{Orbit: "701", State: "free"}
 	if !retrieving.SameLamp(free) {
 		t.Error("the ACK of a retrieve changes no lamp")

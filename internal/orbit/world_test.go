@@ -1,9 +1,7 @@
 package orbit
 
 import (
-	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -29,12 +27,10 @@ type world struct {
 	ended    []string // not yet reported as Hangup
 	arrivals int
 	rung     []Ring
-	shown    map[string]View
+	noted    []string // legs told that their snapshot is durable
 }
 
-func newWorld() *world {
-	return &world{legs: map[string]*party{}, shown: map[string]View{}}
-}
+func newWorld() *world { return &world{legs: map[string]*party{}} }
 
 // ask is a new INVITE's leg.
 func (w *world) ask(leg string) { w.legs[leg] = &party{State: "asking"} }
@@ -65,6 +61,8 @@ func (w *world) carry(e Effect) {
 		p.State, p.Music = "music", e.Music
 	case Bridge:
 		w.join(e.Leg, e.Peer)
+	case Noted:
+		w.noted = append(w.noted, e.Leg)
 	case Bye:
 		w.end(e.Leg)
 		w.ended = append(w.ended, e.Leg)
@@ -127,16 +125,36 @@ func (w *world) picture() map[string]party {
 	return m
 }
 
-// rig is a state, its world, and the time.
+// rig is a state, its disk, its world, and the time.
 type rig struct {
 	*State
-	w      *world
-	now    time.Time
-	events []Event
+	disk    *disk
+	w       *world
+	now     time.Time
+	events  []Event
+	crowd   map[string]int      // calls that orbits had when they were last configured
+	changed bool                // the state was restored, perhaps under other settings
+	through func(Command) error // a runner that decides instead
 }
 
 func newRig(set Settings) *rig {
-	return &rig{State: NewState(set), w: newWorld(), now: start}
+	return &rig{State: NewState(set), disk: newDisk(), w: newWorld(), now: start, crowd: map[string]int{}}
+}
+
+// around is a rig that looks at a state and its world as they are.
+func around(s *State, w *world, now time.Time) *rig {
+	r := &rig{State: s, w: w, now: now, changed: true}
+	r.crowd = r.counts()
+	return r
+}
+
+// counts are the calls in each orbit.
+func (r *rig) counts() map[string]int {
+	m := map[string]int{}
+	for ext, p := range r.places {
+		m[ext] = p.count
+	}
+	return m
 }
 
 // do decides, applies and carries out, then reports what ended.
@@ -157,26 +175,45 @@ func (r *rig) deliver() {
 
 // step is do without what follows from it.
 func (r *rig) step(c Command) error {
+	if r.through != nil {
+		return r.through(c)
+	}
 	before := r.Encode()
 	ch, err := r.Decide(r.now, c)
 	if string(r.Encode()) != string(before) {
-		return fmt.Errorf("deciding %#v changed the state", c)
+		panic(fmt.Sprintf("deciding %#v changed the state", c))
 	}
 	if err != nil {
 		if !ch.Empty() || len(ch.Events) > 0 {
-			return fmt.Errorf("refusal of %#v with a change: %w", c, err)
+			panic(fmt.Sprintf("refusal of %#v with a change: %v", c, err))
 		}
 		if in, ok := c.(Invite); ok {
 			r.w.carry(Refuse{in.Leg, err})
 		}
 		return err
 	}
-	r.Apply(ch)
+	if err := r.apply(ch); err != nil {
+		panic(fmt.Sprintf("%#v: %v", c, err))
+	}
 	for _, e := range slices.Concat(ch.Now, ch.After) {
 		r.w.carry(e)
 	}
 	r.events = append(r.events, ch.Events...)
 	return nil
+}
+
+// apply applies a change and writes it down.
+func (r *rig) apply(ch Change) error {
+	if err := r.foundLegs(&ch); err != nil {
+		return err
+	}
+	touched, views := r.touched(&ch), r.views()
+	r.Apply(ch)
+	r.disk.write(ch)
+	if ch.Settings != nil {
+		r.crowd = r.counts()
+	}
+	return r.shown(touched, views)
 }
 
 // invite is a new leg's INVITE.
@@ -213,161 +250,4 @@ func (r *rig) must(t *testing.T, in Invite) {
 func (r *rig) park(t *testing.T, leg, ext string) {
 	t.Helper()
 	r.must(t, Invite{Leg: leg, To: ext, Referred: true, Parker: "sip:bob@example.com", Name: "Ann", URI: "sip:" + leg + "@example.com", Codec: "PCMU"})
-}
-
-// check walks every index of the state, and compares it with the world.
-func (r *rig) check() error {
-	return errors.Join(r.checkPlaces(), r.checkHeap(), r.checkCalls(), r.checkLegs(), r.checkWorld())
-}
-
-func (r *rig) checkPlaces() error {
-	parked := 0
-	for ext, p := range r.places {
-		count := 0
-		for _, e := range r.calls {
-			if e.At == ext {
-				count++
-			}
-		}
-		parked += count
-		if count != p.count {
-			return fmt.Errorf("orbit %s counts %d calls and has %d", ext, p.count, count)
-		}
-		if p.Extension == "" && count == 0 {
-			return fmt.Errorf("removed orbit %s is still there", ext)
-		}
-		if limit := p.capacity(); p.Extension != "" && limit > 0 && count > limit {
-			return fmt.Errorf("orbit %s has %d calls of at most %d", ext, count, limit)
-		}
-		linked := 0
-		var prev *entry
-		for e := p.head; e != nil; prev, e = e, e.next {
-			linked++
-			if e.prev != prev || !e.linked || e.At != ext || !e.fetchable() || prev != nil && prev.Seq >= e.Seq {
-				return fmt.Errorf("orbit %s: call %s is linked wrongly", ext, e.ID)
-			}
-		}
-		if p.tail != prev {
-			return fmt.Errorf("orbit %s: tail is not the last", ext)
-		}
-		for _, e := range r.calls {
-			if e.At == ext && e.fetchable() {
-				linked--
-			}
-		}
-		if linked != 0 {
-			return fmt.Errorf("orbit %s links %d calls too many", ext, linked)
-		}
-	}
-	if parked != r.parked {
-		return fmt.Errorf("%d calls parked, %d counted", parked, r.parked)
-	}
-	return nil
-}
-
-func (r *rig) checkHeap() error {
-	for i, e := range r.due {
-		if e.index != i || r.calls[e.ID] != e {
-			return fmt.Errorf("heap entry %d is not call %s's", i, e.ID)
-		}
-		if i > 0 && r.due[(i-1)/2].at.After(e.at) {
-			return fmt.Errorf("heap entry %d is due before its parent", i)
-		}
-	}
-	for id, e := range r.calls {
-		at := e.deadline(r.set.MaxTime)
-		if at.IsZero() != (e.index < 0) || !at.IsZero() && !at.Equal(e.at) {
-			return fmt.Errorf("call %s is due at %s, in the heap at %d for %s", id, at, e.index, e.at)
-		}
-	}
-	return nil
-}
-
-func (r *rig) checkCalls() error {
-	aliases := 0
-	for id, e := range r.calls {
-		if e.ID != id || (e.At == "") != (e.Phase == Bridged) || (e.Other == "") != (e.Phase == Parked) || e.Seq > r.seq {
-			return fmt.Errorf("call %s does not fit: %+v", id, e.Call)
-		}
-		if e.fetchable() {
-			aliases++
-			if r.alias[e.Alias().CallID] != e {
-				return fmt.Errorf("call %s has no alias", id)
-			}
-		}
-		if back, err := DecodeCall(EncodeCall(e.Call)); err != nil || back != e.Call {
-			return fmt.Errorf("call %s reads back as %+v, %v", id, back, err)
-		}
-	}
-	if aliases != len(r.alias) {
-		return fmt.Errorf("%d aliases for %d calls that may be fetched", len(r.alias), aliases)
-	}
-	return nil
-}
-
-func (r *rig) checkLegs() error {
-	owned := 0
-	for id, e := range r.calls {
-		for _, leg := range []string{e.Caller, e.Other} {
-			if leg == "" {
-				continue
-			}
-			owned++
-			if l, ok := r.legs[leg]; !ok || l.call != id || l.record == nil {
-				return fmt.Errorf("leg %s is not known as call %s's: %+v", leg, id, l)
-			}
-		}
-	}
-	for _, l := range r.legs {
-		if l.call != "" {
-			owned--
-		}
-	}
-	if owned != 0 {
-		return fmt.Errorf("legs of calls: %d more than legs that say so", owned)
-	}
-	return nil
-}
-
-// checkWorld: everybody alive is in exactly one place, and hears what belongs
-// there.
-func (r *rig) checkWorld() error {
-	placed := map[string]string{}
-	put := func(leg, call string) error {
-		if placed[leg] != "" {
-			return fmt.Errorf("leg %s is in calls %s and %s", leg, placed[leg], call)
-		}
-		placed[leg] = call
-		return nil
-	}
-	for id, e := range r.calls {
-		if err := put(e.Caller, id); err != nil {
-			return err
-		}
-		caller := r.w.legs[e.Caller]
-		if e.Other != "" {
-			if err := put(e.Other, id); err != nil {
-				return err
-			}
-		}
-		switch other := r.w.legs[e.Other]; e.Phase {
-		case Parked, Returning:
-			if caller.State != "music" || caller.Music != r.settings(e.At).Music {
-				return fmt.Errorf("call %s is %s and its caller %+v", id, e.Phase, caller)
-			}
-			if e.Phase == Returning && other.State != "ringing" {
-				return fmt.Errorf("call %s is returning to %+v", id, other)
-			}
-		default:
-			if caller.State != "joined" || caller.Peer != e.Other || other.State != "joined" || other.Peer != e.Caller {
-				return fmt.Errorf("call %s is %s: caller %+v, other %+v", id, e.Phase, caller, other)
-			}
-		}
-	}
-	for _, id := range slices.Sorted(maps.Keys(r.w.legs)) {
-		if p := r.w.legs[id]; p.State != "ended" && placed[id] == "" {
-			return fmt.Errorf("leg %s is lost: %+v", id, p)
-		}
-	}
-	return nil
 }

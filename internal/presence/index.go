@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"parkd/internal/dialog"
+	"parkd/internal/sipua"
 )
 
 // index finds subscriptions. Its mutex is a leaf: nothing waits under it.
@@ -19,14 +20,19 @@ type index struct {
 	byKey    map[key]*sub
 	resource map[string]map[*sub]struct{}
 	watcher  map[watcher]map[*sub]struct{}
-	fetches  int // SUBSCRIBEs of Expires 0 under way
+	links    map[link]map[*sub]struct{} // by the connection that they came by
+	lost     map[link]map[*sub]struct{} // whose last NOTIFY is not answered, by where they came from: port 0 = any
+	fetches  int                        // SUBSCRIBEs of Expires 0 under way
 }
 
 // face is what others may see of a subscription; owned by index.mu.
 type face struct {
 	id      dialog.ID
+	first   uint32 // CSeq of the SUBSCRIBE that began it
 	key     key
 	watcher watcher
+	link    link // zero = UDP
+	lost    link // zero = not in index.lost
 	lamp    Lamp
 	listed  bool
 }
@@ -58,25 +64,39 @@ func (x *slots) take() map[string]time.Time {
 
 func newIndex(most int) *index {
 	return &index{max: most, byID: map[dialog.ID]*sub{}, byKey: map[key]*sub{}, resource: map[string]map[*sub]struct{}{},
-		watcher: map[watcher]map[*sub]struct{}{}}
+		watcher: map[watcher]map[*sub]struct{}{}, links: map[link]map[*sub]struct{}{}, lost: map[link]map[*sub]struct{}{}}
 }
 
 // add lists a subscription in the place of that of the same phone, which it
-// returns. It refuses when there are too many.
-func (x *index) add(s *sub, rec *Subscription) (replaced *sub, ok bool) {
-	k := rec.key()
+// returns. It refuses when there are too many, but not one that is restored.
+func (x *index) add(s *sub, rec *Subscription, restored bool) (replaced *sub, ok bool) {
+	k, w := rec.key(), watcherOf(rec.Resource, rec.From, rec.Contact)
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if replaced = x.byKey[k]; replaced != nil {
 		x.remove(replaced)
-	} else if len(x.byID)+x.fetches >= x.max {
+	} else if len(x.byID)+x.fetches >= x.max && !restored {
 		return nil, false
 	}
-	s.face = face{id: rec.Dialog.ID, key: k, watcher: watcherOf(rec.Resource, rec.From, rec.Contact), lamp: rec.lamp(), listed: true}
+	s.face = face{id: rec.Dialog.ID, first: rec.Dialog.RemoteSeq, key: k, watcher: w, lamp: rec.lamp(), listed: true}
 	x.byID[s.face.id], x.byKey[k] = s, s
 	put(x.resource, rec.Resource, s)
-	put(x.watcher, s.face.watcher, s)
+	put(x.watcher, w, s)
+	x.join(s, rec.Dialog.Flow)
 	return replaced, true
+}
+
+// repeated finds the subscription that this very SUBSCRIBE began; its dialog
+// lacks our tag.
+func (x *index) repeated(rec *Subscription) *sub {
+	k := rec.key()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	s := x.byKey[k]
+	if s == nil || s.face.id.CallID != rec.Dialog.CallID || s.face.id.Remote != rec.Dialog.Remote || s.face.first != rec.Dialog.RemoteSeq {
+		return nil
+	}
+	return s
 }
 
 // update shows a refreshed subscription, whose Contact may have changed.
@@ -96,6 +116,7 @@ func (x *index) update(s *sub, rec *Subscription) {
 	take(x.watcher, s.face.watcher, s)
 	s.face.watcher = watcherOf(rec.Resource, rec.From, rec.Contact)
 	put(x.watcher, s.face.watcher, s)
+	x.join(s, rec.Dialog.Flow)
 }
 
 // note changes what is shown of a subscription.
@@ -122,6 +143,8 @@ func (x *index) remove(s *sub) {
 	}
 	take(x.resource, s.face.key.resource, s)
 	take(x.watcher, s.face.watcher, s)
+	x.join(s, sipua.Flow{})
+	x.unlose(s)
 }
 
 // visit counts a fetch, leave ends it.

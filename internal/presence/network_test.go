@@ -32,6 +32,17 @@ type port struct {
 	in   chan packet
 	done chan struct{}
 	once sync.Once
+	off  bool // owned by n.mu: what it sends is lost
+}
+
+// cut takes a socket off the network.
+func (n *network) cut(p *port) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	p.off = true
+	if n.ports[p.addr] == p {
+		delete(n.ports, p.addr)
+	}
 }
 
 func newNetwork() *network { return &network{ports: map[netip.AddrPort]*port{}} }
@@ -49,7 +60,7 @@ func (p *port) WriteTo(b []byte, to net.Addr) (int, error) {
 	dst := netip.AddrPortFrom(u.Addr().Unmap(), u.Port())
 	p.n.mu.Lock()
 	q := p.n.ports[dst]
-	if p.n.tap != nil && p.n.tap(p.addr, dst, b) {
+	if p.off || p.n.tap != nil && p.n.tap(p.addr, dst, b) {
 		q = nil
 	}
 	p.n.mu.Unlock()
@@ -94,7 +105,7 @@ func (n notice) id() string { return fmt.Sprint(n.req.CallID().Value(), " ", n.s
 
 // phone is a watcher.
 type phone struct {
-	t       *testing.T
+	t       testing.TB
 	sock    *port
 	server  netip.AddrPort
 	contact string
@@ -115,7 +126,7 @@ type phone struct {
 
 var calls int
 
-func newPhone(t *testing.T, n *network, addr string) *phone {
+func newPhone(t testing.TB, n *network, addr string) *phone {
 	calls++
 	p := &phone{t: t, sock: n.listen(addr), server: serverAddr, user: "sip:bob@example.com",
 		contact: "<sip:bob@" + addr + ">", callID: fmt.Sprintf("call-%d", calls), copies: map[string]int{}}
@@ -249,6 +260,22 @@ func (p *phone) reply() *sip.Response {
 		p.t.Fatal("no response")
 	}
 	return p.replies[len(p.replies)-1]
+}
+
+// all are the responses so far.
+func (p *phone) all() []*sip.Response {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return append([]*sip.Response(nil), p.replies...)
+}
+
+// order is what came since it was asked last.
+func (p *phone) order() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := p.sequence
+	p.sequence = nil
+	return s
 }
 
 func value(m sip.Message, name string) string {

@@ -7,6 +7,10 @@
 // of a subscription only rise, that the last state always goes out, and that a
 // subscription ends only by its own wish, by its expiry, or by an answer that
 // says so; silence does not end it. Changed never blocks.
+//
+// With a Journal all this holds across a crash: a SUBSCRIBE is answered when its
+// record is written, and Restore and Resume take every subscription up again in
+// its old dialog. A disk that fails keeps nobody from a lamp.
 package presence
 
 import (
@@ -76,6 +80,8 @@ type Options struct {
 	Wheel    *dialog.Wheel
 	Source   Source
 	Log      zerolog.Logger
+	Journal  Journal                     // nil = nothing is kept
+	Epoch    uint64                      // of the journal's owner: higher with each start; 0 = unknown
 	Max      int                         // subscriptions; 0 = DefaultMax
 	Refused  func(reason string)         // counts refusals; may be nil
 	Observe  func(latency time.Duration) // from a change to the 200 of its NOTIFY; concurrently; may be nil
@@ -90,6 +96,10 @@ type Notifier struct {
 	slots slots
 	wake  chan struct{} // 1: something in slots
 	done  sync.WaitGroup
+
+	backlog  backlog
+	restored []*sub // owned by whoever calls Restore, then Resume
+	block    uint32 // of ceilings
 }
 
 // New starts a notifier; Close ends it.
@@ -103,16 +113,17 @@ func New(o Options) *Notifier {
 	if o.Observe == nil {
 		o.Observe = func(time.Duration) {}
 	}
-	n := &Notifier{o: o, index: newIndex(o.Max), wake: make(chan struct{}, 1), slots: slots{since: map[string]time.Time{}}}
+	n := &Notifier{o: o, index: newIndex(o.Max), wake: make(chan struct{}, 1), slots: slots{since: map[string]time.Time{}},
+		backlog: backlog{wake: make(chan struct{}, 1)}, block: block}
 	n.ctx, n.stop = context.WithCancel(context.Background())
 	n.done.Go(n.fan)
+	n.done.Go(n.drain)
 	return n
 }
 
 // Close stops telling anybody anything; it must not be called from a queue.
-// Subscriptions stay as they are: their
-// watchers are not told that the server stops (RFC 6665 4.4.1 lets them refresh
-// after a restart).
+// Subscriptions stay as they are, in the journal too: their watchers are not
+// told that the server stops (RFC 6665 4.4.1 lets them refresh after a restart).
 func (n *Notifier) Close() {
 	n.stop()
 	n.done.Wait()

@@ -27,7 +27,7 @@ var ends = []int{404, 405, 410, 416, 480, 481, 482, 483, 484, 485, 489, 501, 604
 
 // pump sends what is to be sent, now or when it may be.
 func (s *sub) pump() {
-	if s.gone || !s.open || s.sending != nil && s.sending.last {
+	if s.gone || !s.open || s.sending != nil && s.sending.last || s.spent() {
 		return
 	}
 	now := time.Now()
@@ -41,7 +41,7 @@ func (s *sub) pump() {
 	default:
 		return
 	}
-	if s.sending != nil { // one in flight, for at most two seconds
+	if s.sending != nil && s.sameWay() { // one in flight, for at most two seconds
 		at = later(at, s.sending.sent.Add(flight))
 	}
 	if at.After(now) {
@@ -83,13 +83,15 @@ func (s *sub) notify(now time.Time) {
 	if !s.owed {
 		s.pace.spend(now)
 	}
-	t := &telling{seq: sipua.CSeq(req), sent: now, since: s.since, shown: doc.Shown, last: s.closing != ""}
+	t := &telling{seq: sipua.CSeq(req), flow: s.rec.Dialog.Flow, sent: now, since: s.since, shown: doc.Shown, last: s.closing != ""}
 	s.owed, s.since, s.retry, s.sending = false, time.Time{}, time.Time{}, t
 	s.timer.Stop()
 	version := s.rec.Version
 	s.rec.Version++ // RFC 4235 4.1: by one a document
 	s.n.index.note(s, func(l *Lamp) { l.Told, l.Version, l.Answer = now, version, 0 })
+	s.unheard()
 	s.send(t, req)
+	s.low()
 }
 
 func (s *sub) send(t *telling, req *sip.Request) {
@@ -100,6 +102,7 @@ func (s *sub) send(t *telling, req *sip.Request) {
 		_ = s.queue.Post(func() {
 			t.seq = s.rec.Dialog.NextSeq()
 			use(t.seq)
+			s.low()
 		})
 	}
 	s.n.o.Endpoint.Request(ctx, req, to, func(res *sip.Response, err error) {

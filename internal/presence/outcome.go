@@ -1,6 +1,7 @@
 package presence
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -15,6 +16,8 @@ func (s *sub) answered(t *telling, res *sip.Response, err error) {
 	t.cancel()
 	switch {
 	case s.gone:
+	case err != nil && s.stopping(err):
+		s.rest() // and what is kept stays kept
 	case t.last:
 		s.end()
 	case err != nil && s.sending == t:
@@ -23,6 +26,11 @@ func (s *sub) answered(t *telling, res *sip.Response, err error) {
 	default:
 		s.outcome(t, res)
 	}
+}
+
+// stopping says that a NOTIFY failed because of us: the server stops.
+func (s *sub) stopping(err error) bool {
+	return s.n.ctx.Err() != nil || errors.Is(err, sipua.ErrClosed)
 }
 
 // late takes an answer that found no transaction any more.
@@ -49,14 +57,18 @@ func (s *sub) outcome(t *telling, res *sip.Response) {
 	s.n.index.note(s, func(l *Lamp) { l.Answer = res.StatusCode })
 	wait, asked := waitOf(res)
 	// RFC 6665 4.2.2: with a Retry-After the NOTIFY has not failed for good.
-	if slices.Contains(ends, res.StatusCode) && (!asked || res.StatusCode == sip.StatusCallTransactionDoesNotExists) {
-		s.log.Info().Int("code", res.StatusCode).Msg("lamp ended by its watcher")
+	switch {
+	case s.premature(res):
+		s.log.Debug().Msg("481 that may not be the watcher's")
+	case slices.Contains(ends, res.StatusCode) && (!asked || res.StatusCode == sip.StatusCallTransactionDoesNotExists):
 		s.end()
+		s.log.Info().Int("code", res.StatusCode).Msg("lamp ended by its watcher")
 		return
 	}
 	s.heard()
 	if current {
 		s.sending = nil
+		s.found()
 	}
 	switch {
 	case asked:
@@ -65,10 +77,20 @@ func (s *sub) outcome(t *telling, res *sip.Response) {
 	case !current: // a newer state is on its way
 	case res.IsSuccess():
 		s.arrived(t, now)
-	case res.StatusCode >= 500 && res.StatusCode < 600 || res.StatusCode == sip.StatusRequestTimeout:
+	case res.StatusCode >= 500 && res.StatusCode < 600 || res.StatusCode == sip.StatusRequestTimeout,
+		res.StatusCode == sip.StatusCallTransactionDoesNotExists:
 		s.again(now)
 	}
 	s.pump()
+}
+
+// premature says that a 481 is not the watcher's word on the subscription: it
+// answers what was sent before the watcher had its 200, or it may come from
+// another phone, since NAT gives the port of a connection that has ended to the
+// next one. Only a request in the dialog proves whose a connection is.
+func (s *sub) premature(res *sip.Response) bool {
+	return res.StatusCode == sip.StatusCallTransactionDoesNotExists &&
+		(sipua.CSeq(res) <= s.known || s.rec.Dialog.NAT && !s.sure && linkOf(s.rec.Dialog.Flow) != link{})
 }
 
 // arrived: the watcher has that state.
@@ -98,16 +120,23 @@ func (s *sub) heard() {
 // unanswered: silence ends nothing before the expiry (the time-out rule of
 // RFC 6665 4.2.2 is a SHOULD that phones break), but the state is told again.
 func (s *sub) unanswered(t *telling, err error) {
-	if t.over || s.n.ctx.Err() != nil {
+	if t.over {
 		return
 	}
 	t.over = true // and stays until its answer or a newer one
+	if errors.Is(err, sipua.ErrTransport) {
+		s.sending = nil // it has not gone anywhere
+	}
 	s.log.Debug().Err(err).Msg("watcher does not answer")
 	if !s.silent {
 		s.missed = patience
 	}
 	s.miss()
 	s.again(time.Now())
+	if t.again {
+		s.turn()
+		return
+	}
 	s.pump()
 }
 

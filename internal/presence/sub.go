@@ -23,12 +23,17 @@ type sub struct {
 
 	// Owned by the queue.
 	rec     Subscription
-	open    bool      // the 200 has been sent
-	visit   bool      // a fetch: not listed, not found by requests
-	closing string    // reason of the last NOTIFY; "" = active
-	gone    bool      // nothing happens any more
-	owed    bool      // a SUBSCRIBE, or the end, wants a document now
-	since   time.Time // the oldest change not told yet; zero = none
+	until   time.Time // as rec.Expires, for the record
+	ceil    ceilings
+	kept    bool             // the journal has a record
+	busy    bool             // an answer waits for the journal
+	waiting []*sipua.Request // behind it
+	open    bool             // the 200 has been sent
+	visit   bool             // a fetch: not listed, not found by requests
+	closing string           // reason of the last NOTIFY; "" = active
+	gone    bool             // nothing happens any more
+	owed    bool             // a SUBSCRIBE, or the end, wants a document now
+	since   time.Time        // the oldest change not told yet; zero = none
 	pace    pacer
 	held    time.Time     // no change is told before: Retry-After
 	retry   time.Time     // when the last state is told again; zero = it arrived
@@ -36,12 +41,15 @@ type sub struct {
 	silent  bool          // does not answer: single sends
 	missed  int           // NOTIFYs in a row without an answer
 	sending *telling      // the last NOTIFY, until it is answered
+	lost    bool          // TCP, TLS: the last NOTIFY is not answered
+	sure    bool          // a request in the dialog came over Flow since that was opened
+	known   uint32        // LocalSeq when a SUBSCRIBE was answered last
 	timer   *dialog.Timer // for pump
 	expiry  *dialog.Timer
 }
 
 func newSub(n *Notifier, rec Subscription) *sub {
-	s := &sub{n: n, rec: rec, id: rec.Dialog.ID, log: n.o.Log.With().Str("orbit", rec.Resource).Str("watcher", rec.From).Logger()}
+	s := &sub{n: n, rec: rec, id: rec.Dialog.ID, ceil: ceilings{block: n.block}, log: n.o.Log.With().Str("orbit", rec.Resource).Str("watcher", rec.From).Logger()}
 	s.queue = dialog.NewQueue(dialog.QueueConfig{Overflow: s.overflow, Panic: func(v any, stack []byte) {
 		s.log.Error().Interface("panic", v).Bytes("stack", stack).Msg("panic in a subscription")
 	}})
@@ -55,36 +63,54 @@ func (s *sub) overflow() {
 	s.queue.Close()
 	s.n.index.drop(s)
 	s.n.o.Table.Remove(s.id)
+	s.n.forget(s.rec.Resource, s.keptAs())
 }
 
-// begin answers a new SUBSCRIBE and tells the state.
-func (s *sub) begin(r *sipua.Request, t terms) {
+// begin takes a new SUBSCRIBE in; replaced, which may be nil, is the
+// subscription that the same phone had before.
+func (s *sub) begin(r *sipua.Request, t terms, replaced *sub) {
+	if replaced != nil {
+		// Behind the new record: after a crash between the two, the newer counts.
+		defer func() { _ = replaced.queue.Post(replaced.forget) }()
+	}
 	if s.gone { // replaced by the next one, or stopped, before its turn came
 		s.n.refused(r, closed())
 		return
 	}
-	_, err := s.n.o.Table.Add(s.id, s.rec.Dialog.RemoteSeq, s.queue, s)
-	if err == nil {
-		err = s.accept(r, t.expires)
-	}
-	if err != nil {
-		s.log.Debug().Err(err).Msg("subscription not answered")
+	if _, err := s.n.o.Table.Add(s.id, s.rec.Dialog.RemoteSeq, s.queue, s); err != nil {
+		s.reply(r, sip.StatusInternalServerError)
 		s.end()
 		return
 	}
+	s.sure, s.until = true, time.Now().Add(t.expires)
+	s.hold(func() { s.opened(r, t) })
+}
+
+// opened answers a new SUBSCRIBE, whose record is written, and tells the state.
+func (s *sub) opened(r *sipua.Request, t terms) {
+	if s.gone { // while the disk was at work
+		s.n.refused(r, closed())
+		s.erase()
+		return
+	}
+	s.accept(r, t.expires)
 	s.log.Info().Str("event", s.rec.Event).Str("source", s.rec.Dialog.Flow.Remote.String()).
 		Int("expires", int(t.expires/time.Second)).Msg("lamp subscribed")
 	s.live(t.expires)
 }
 
+// repeat takes the SUBSCRIBE that began the subscription once more, as a refresh.
+func (s *sub) repeat(r *sipua.Request) *refusal {
+	if s.queue.Post(func() { s.Request(r) }) != nil {
+		return refuse(sip.StatusInternalServerError, "queue")
+	}
+	return nil
+}
+
 // fetch answers a SUBSCRIBE of Expires 0 with the state (RFC 6665 4.4.3).
 func (s *sub) fetch(r *sipua.Request) {
-	s.visit = true
-	if err := s.accept(r, 0); err != nil {
-		s.end()
-		return
-	}
-	s.open = true
+	s.visit, s.open = true, true
+	s.accept(r, 0)
 	s.close("timeout")
 }
 
@@ -93,6 +119,8 @@ func (s *sub) Request(r *sipua.Request) {
 	switch {
 	case s.n.ctx.Err() != nil:
 		s.n.refused(r, closed())
+	case s.busy:
+		s.wait(r)
 	case s.gone || s.closing != "":
 		s.reply(r, sip.StatusCallTransactionDoesNotExists) // RFC 6665 4.2.1.1
 	case r.Method == sip.SUBSCRIBE:
@@ -125,26 +153,57 @@ func (s *sub) refresh(r *sipua.Request) {
 		return
 	}
 	d.NAT = behindNAT(r, d)
+	was := s.rec.Dialog.Flow
 	s.rec.Dialog, s.rec.Accept, s.rec.Contact = d, t.accept, d.Target
-	if err := s.accept(r, t.expires); err != nil {
-		s.log.Debug().Err(err).Msg("refresh not answered")
+	s.sure = true
+	if t.expires == 0 { // RFC 6665 4.1.2.3
+		s.release(func() { s.unsubscribed(r) })
 		return
 	}
+	s.leads(was)
+	s.expiry.Stop() // it came in time, however long the disk takes
+	s.rec.Expires = time.Now().Add(t.expires)
+	s.until = s.rec.Expires
+	s.hold(func() { s.renewed(r, t) })
+}
+
+// unsubscribed answers the SUBSCRIBE that ends it, once the journal has forgotten
+// it: else it would live again after a restart.
+func (s *sub) unsubscribed(r *sipua.Request) {
+	if s.gone || s.closing != "" { // while the disk was at work
+		s.reply(r, sip.StatusCallTransactionDoesNotExists)
+		return
+	}
+	s.accept(r, 0)
+	s.heard()
+	s.log.Info().Msg("lamp unsubscribed")
+	s.close("timeout")
+}
+
+// renewed answers a refresh, whose record is written.
+func (s *sub) renewed(r *sipua.Request, t terms) {
+	switch {
+	case s.n.ctx.Err() != nil:
+		s.n.refused(r, closed())
+		return
+	case s.gone || s.closing != "": // while the disk was at work
+		s.reply(r, sip.StatusCallTransactionDoesNotExists)
+		return
+	}
+	s.accept(r, t.expires)
 	s.heard()
 	s.held = time.Time{}
-	if t.expires == 0 { // RFC 6665 4.1.2.3
-		s.log.Info().Msg("lamp unsubscribed")
-		s.close("timeout")
-		return
-	}
 	s.live(t.expires)
 	s.n.index.update(s, &s.rec)
 }
 
 // accept sends the 200: never 202 (RFC 6665 8.3.1), with Expires and Contact.
-func (s *sub) accept(r *sipua.Request, expires time.Duration) error {
+// One that cannot be sent is one that is lost on its way: the answer to the
+// NOTIFY shows what the watcher knows.
+func (s *sub) accept(r *sipua.Request, expires time.Duration) {
 	contact := s.contact()
-	return r.Reply(sip.StatusOK, "", sip.NewHeader("Expires", itoa(int(expires/time.Second))), &contact)
+	s.known = s.rec.Dialog.LocalSeq
+	s.reply(r, sip.StatusOK, sip.NewHeader("Expires", itoa(int(expires/time.Second))), &contact)
 }
 
 // live starts the interval anew and owes a full state (RFC 6665 4.2.1.2).
@@ -177,6 +236,7 @@ func (s *sub) change(at time.Time) {
 // close ends the subscription with a last NOTIFY.
 func (s *sub) close(reason string) {
 	s.n.index.drop(s)
+	s.erase()
 	s.expiry.Stop()
 	s.closing, s.owed = reason, true
 	s.pump()
@@ -202,15 +262,21 @@ func (s *sub) end() {
 	}
 	s.n.index.drop(s)
 	s.n.o.Table.Remove(s.id)
+	s.erase()
 }
 
-// rest stops all activity and leaves the subscription listed.
+// rest stops all activity and leaves the subscription listed and kept.
 func (s *sub) rest() {
 	s.gone = true
 	s.expiry.Stop()
 	s.timer.Stop()
 	if s.sending != nil {
 		s.sending.cancel()
+	}
+	waiting := s.waiting
+	s.waiting, s.busy = nil, false
+	for _, r := range waiting {
+		s.Request(r)
 	}
 }
 
@@ -227,10 +293,12 @@ func (s *sub) contact() sip.ContactHeader {
 // telling is a NOTIFY on its way.
 type telling struct {
 	seq    uint32
+	flow   sipua.Flow
 	sent   time.Time
 	since  time.Time // the change that it tells; zero = none
 	shown  string
 	last   bool // it says terminated
 	over   bool // its transaction is, without an answer
+	again  bool // if that comes to nothing, at once
 	cancel context.CancelFunc
 }

@@ -39,7 +39,10 @@ type terms struct {
 	expires   time.Duration // 0 = to end it, or a fetch
 }
 
-// Subscribe serves a SUBSCRIBE outside any dialog (RFC 6665 4.2.1).
+// Subscribe serves a SUBSCRIBE outside any dialog (RFC 6665 4.2.1). One that
+// comes again although its transaction is over is answered as before: a server
+// that ended between a record and its 200 has lost the transaction. So the phone
+// is told the tag that it may have NOTIFYs with already.
 func (n *Notifier) Subscribe(r *sipua.Request) {
 	if n.ctx.Err() != nil {
 		n.refused(r, closed())
@@ -47,7 +50,11 @@ func (n *Notifier) Subscribe(r *sipua.Request) {
 	}
 	rec, t, no := n.read(r)
 	if no == nil {
-		no = n.install(r, rec, t)
+		if s := n.index.find(rec.Dialog.ID); s != nil {
+			no = s.repeat(r)
+		} else {
+			no = n.install(r, rec, t)
+		}
 	}
 	if no == nil {
 		return
@@ -73,14 +80,11 @@ func (n *Notifier) install(r *sipua.Request, rec Subscription, t terms) *refusal
 		}
 		return n.start(s, func() { s.fetch(r) })
 	}
-	replaced, ok := n.index.add(s, &rec)
+	replaced, ok := n.index.add(s, &rec, false)
 	if !ok {
 		return refuse(sip.StatusTemporarilyUnavailable, "subscriptions", sip.NewHeader("Retry-After", retryAfter))
 	}
-	if replaced != nil {
-		_ = replaced.queue.Post(replaced.forget)
-	}
-	return n.start(s, func() { s.begin(r, t) })
+	return n.start(s, func() { s.begin(r, t, replaced) })
 }
 
 // start runs the first function of a new queue, which cannot be full.
@@ -116,6 +120,11 @@ func (n *Notifier) read(r *sipua.Request) (Subscription, terms, *refusal) {
 	}
 	if no := rec.watcher(r); no != nil {
 		return none, t, no
+	}
+	rec.Dialog = dialog.Dialog{ID: dialog.ID{CallID: sipua.CallID(r.Request), Remote: sipua.FromTag(r.Request)},
+		RemoteSeq: sipua.CSeq(r.Request), Flow: r.Flow}
+	if s := n.index.repeated(&rec); s != nil {
+		r.SetLocalTag(s.id.Local)
 	}
 	var err error
 	if rec.Dialog, err = dialog.FromRequest(r, r.LocalTag()); err != nil {

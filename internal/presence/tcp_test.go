@@ -72,26 +72,35 @@ func TestTCP(t *testing.T) {
 // message reads one SIP message off a stream.
 func message(t *testing.T, in *bufio.Reader) string {
 	t.Helper()
+	m, err := read(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func read(in *bufio.Reader) (string, error) {
 	var b strings.Builder
 	length := 0
 	for {
 		line, err := in.ReadString('\n')
 		if err != nil {
-			t.Fatal(err)
+			return "", err
+		}
+		if line == "\r\n" && b.Len() == 0 {
+			continue // a keep-alive
 		}
 		b.WriteString(line)
 		if v, ok := strings.CutPrefix(strings.ToLower(line), "content-length:"); ok {
 			if length, err = strconv.Atoi(strings.TrimSpace(v)); err != nil {
-				t.Fatal(err)
+				return "", err
 			}
 		}
-		if line == "\r\n" && b.Len() > 2 {
+		if line == "\r\n" {
 			break
 		}
 	}
 	body := make([]byte, length)
-	if _, err := io.ReadFull(in, body); err != nil {
-		t.Fatal(err)
-	}
-	return b.String() + string(body)
+	_, err := io.ReadFull(in, body)
+	return b.String() + string(body), err
 }

@@ -7,7 +7,8 @@
 // ten thousand; that a frame which cannot be sent in time is left out and counted
 // and never sent in a burst; and that what a peer receives from one port is one
 // RTP stream (RFC 3550) from the first packet to the last, whoever's sound is in
-// it. It knows nothing of SIP and SDP: what two ends agreed on comes as a Session.
+// it, and whichever process sends it (Place). It knows nothing of SIP and SDP: what
+// two ends agreed on comes as a Session.
 //
 // All methods are safe for concurrent use. None of them waits for the network.
 package rtpmusic
@@ -19,15 +20,18 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/rs/zerolog"
 )
 
-// What Open refuses with.
+// What Open and OpenAt refuse with.
 var (
 	// ErrNoPorts: every port of the range is taken, by us or by others.
 	ErrNoPorts = errors.New("rtpmusic: no free port")
+	// ErrTaken: the port that OpenAt was asked for is somebody else's.
+	ErrTaken = errors.New("rtpmusic: port taken")
 	// ErrClosed: the engine is closed.
 	ErrClosed = errors.New("rtpmusic: engine closed")
 )
@@ -127,14 +131,64 @@ func (e *Engine) Open(ip netip.Addr) (*Port, error) {
 		if err == nil {
 			return e.opened(p)
 		}
-		busy := inUse(err)
-		e.mu.Lock()
-		e.pool.refuse(num, busy, e.now())
-		e.mu.Unlock()
-		if !busy {
+		if !e.unbound(num, err) {
 			return nil, fmt.Errorf("open media port on %s: %w", ip, err)
 		}
 	}
+}
+
+// OpenAt binds this very port, even or odd, of the range or not: one that a former
+// process had, whose peer goes on sending to it. A number of the range leaves the
+// pool for that long, however short its rest was; another never enters it. The
+// error wraps ErrTaken if somebody else has the port, ErrClosed, or what the system
+// says (syscall.EADDRNOTAVAIL: the address is not ours any more, or is none);
+// either way Open may find another.
+func (e *Engine) OpenAt(local netip.AddrPort) (*Port, error) {
+	p, err := e.openAt(netip.AddrPortFrom(local.Addr().Unmap(), local.Port()))
+	if err != nil {
+		return nil, fmt.Errorf("open media port %s: %w", local, err)
+	}
+	return p, nil
+}
+
+func (e *Engine) openAt(local netip.AddrPort) (*Port, error) {
+	if e.err != nil {
+		return nil, e.err
+	}
+	if !local.IsValid() || local.Port() == 0 {
+		return nil, syscall.EADDRNOTAVAIL
+	}
+	e.mu.Lock()
+	closed := e.closed
+	if !closed {
+		e.pool.claim(local.Port())
+	}
+	e.mu.Unlock()
+	if closed {
+		return nil, ErrClosed
+	}
+	p := newPort(e, local.Port())
+	err := p.bind(local)
+	if err == nil {
+		return e.opened(p)
+	}
+	if e.unbound(p.num, err) {
+		return nil, fmt.Errorf("%w: %w", ErrTaken, err)
+	}
+	return nil, err
+}
+
+// unbound gives back a number that could not be bound; true if somebody else has it.
+func (e *Engine) unbound(num uint16, err error) bool {
+	busy := inUse(err)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if busy {
+		e.pool.refuse(num, e.now())
+	} else {
+		e.pool.give(num)
+	}
+	return busy
 }
 
 // maxTries bounds how many ports taken by others one Open meets: all that a range

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -104,10 +105,23 @@ func TestAsymmetricPeer(t *testing.T) {
 	if _, ok := nextOf(mouth, time.Millisecond); ok {
 		t.Error("an asymmetric peer was answered where it speaks")
 	}
+	if pl := f.port.Place(); pl.Source.IsValid() {
+		t.Errorf("its place has the source %v", pl.Source)
+	}
 	// It does not listen there, after all.
+	told := make(chan struct{}, 10)
+	f.port.OnPlace(func() { told <- struct{}{} })
 	_ = f.conn.Close()
 	if !reaches(f, mouth) {
 		t.Error("music did not follow where the described address refuses")
+	}
+	select {
+	case <-told:
+	case <-time.After(patience):
+		t.Error("nobody was told")
+	}
+	if pl := f.port.Place(); pl.Source != addrOf(mouth) {
+		t.Errorf("its place has the source %v", pl.Source)
 	}
 }
 
@@ -190,6 +204,36 @@ func TestAddressThatIsNotOurs(t *testing.T) {
 	}
 }
 
+// TestOpenAtAfterRestart gives a peer its stream again, from the same port.
+func TestOpenAtAfterRestart(t *testing.T) {
+	e := NewEngine(Config{Ports: [2]uint16{20000, 29999}})
+	f := newPeer(t, e, loopback)
+	f.port.Play(newLoop(1))
+	f.next()
+	pl := f.port.Place()
+	last := f.next()
+	e.Close()
+	e = newTestEngine(t)
+	p, err := e.OpenAt(f.to)
+	must(t, err)
+	if _, err := e.OpenAt(f.to); !errors.Is(err, ErrTaken) || !errors.Is(err, syscall.EADDRINUSE) {
+		t.Errorf("the second time: %v", err)
+	}
+	p.Resume(pl)
+	p.Set(f.session(addrOf(f.conn)))
+	p.Play(newLoop(1))
+	next := f.next()
+	for next.SequenceNumber == last.SequenceNumber+1 { // sent before Close
+		last, next = next, f.next()
+	}
+	if next.SSRC != last.SSRC || next.SequenceNumber != pl.Seq+1 || int32(next.Timestamp-last.Timestamp) <= 0 || !next.Marker || next.from != f.to {
+		t.Errorf("%v after %v, from %v", next.Header, last.Header, next.from)
+	}
+	if _, err := e.OpenAt(netip.MustParseAddrPort("192.0.2.1:20000")); !errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, ErrTaken) {
+		t.Errorf("at an address that is not ours: %v", err)
+	}
+}
+
 // TestEverythingAtOnce is for the race detector.
 func TestEverythingAtOnce(t *testing.T) {
 	e := newTestEngine(t)
@@ -204,7 +248,7 @@ func TestEverythingAtOnce(t *testing.T) {
 			r := rand.New(rand.NewPCG(uint64(worker), 1))
 			for range 300 {
 				a, b := peers[r.IntN(len(peers))], peers[r.IntN(len(peers))]
-				switch r.IntN(9) {
+				switch r.IntN(10) {
 				case 0:
 					a.port.Play(tune)
 				case 1:
@@ -229,6 +273,11 @@ func TestEverythingAtOnce(t *testing.T) {
 					a.port.OnKey(func(byte) { b.port.Heard() })
 					_ = e.Stats()
 				case 8:
+					a.port.OnPlace(func() { a.port.Place() })
+					b.port.mu.Lock()
+					b.port.near()
+					b.port.mu.Unlock()
+				case 9:
 					_, _ = b.conn.WriteToUDPAddrPort(rtpBytes(false, 101, uint16(r.Uint32()), r.Uint32(), 1, []byte{1, 0x80, 1, 0}), a.to)
 					_, _ = b.conn.WriteToUDPAddrPort(rtpBytes(false, 0, uint16(r.Uint32()), r.Uint32(), 1, make([]byte, 160)), b.to)
 				}

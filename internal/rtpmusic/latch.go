@@ -27,6 +27,8 @@ const latchAfter = 3
 //     peer sends a new description. With a new address that starts afresh; with
 //     the old one (a session refresh) all goes on where it was, and three packets
 //     of another source may move it once more.
+//   - After a restart it stands as after such a refresh: a peer that is silent
+//     gets music where it was, and three packets of another source may move it.
 //
 // Packets of the described address are accepted always.
 type latch struct {
@@ -35,6 +37,8 @@ type latch struct {
 	target  netip.AddrPort // where we send
 	settled bool
 
+	restored netip.AddrPort // of a former process: target with the first description
+
 	candidate netip.AddrPort // whoever sent the last packets
 	ssrc      uint32
 	count     uint8
@@ -42,11 +46,32 @@ type latch struct {
 
 // set takes a new description.
 func (l *latch) set(remote netip.AddrPort) {
-	if remote != l.remote {
+	if l.restored.IsValid() && reachable(remote) {
+		*l = latch{remote: remote, source: l.restored, target: l.restored}
+		return
+	}
+	if remote != l.remote || l.restored.IsValid() {
 		*l = latch{remote: remote, source: remote, target: remote}
 		return
 	}
 	l.settled, l.count = false, 0
+}
+
+// hidden returns where we send if it is not where the description says.
+func (l *latch) hidden() netip.AddrPort {
+	if l.restored.IsValid() {
+		return l.restored
+	}
+	if l.target == l.remote {
+		return netip.AddrPort{}
+	}
+	return l.target
+}
+
+// reachable says whether a described address is one at all; a peer on hold may
+// describe none.
+func reachable(a netip.AddrPort) bool {
+	return a.IsValid() && !a.Addr().IsUnspecified() && a.Port() != 0
 }
 
 // known says whether packets from src are accepted as things are.
@@ -79,11 +104,12 @@ func (l *latch) packet(src netip.AddrPort, ssrc uint32) (accepted, moved bool) {
 // settle makes src the peer's; true if target has changed.
 func (l *latch) settle(src netip.AddrPort) (moved bool) {
 	l.source, l.settled = src, true
-	if src != l.remote && src.Addr() == l.remote.Addr() {
-		return false
+	to := src
+	if src.Addr() == l.remote.Addr() {
+		to = l.remote
 	}
-	moved = l.target != src
-	l.target = src
+	moved = l.target != to
+	l.target = to
 	return moved
 }
 

@@ -2,6 +2,7 @@ package rtpmusic
 
 import (
 	"net/netip"
+	"strings"
 	"testing"
 )
 
@@ -13,7 +14,8 @@ func TestLatch(t *testing.T) {
 		stranger  = "198.51.100.1:9"
 	)
 	// A step is a packet from an address (with an SSRC of its own after #), "set" (the
-	// same description again), "set <address>", or "refused" (by the target).
+	// same description again), "set <address>", "refused" (by the target), or
+	// "restored <address>" (a restart with that source, on hold or not).
 	for _, tt := range []struct {
 		name    string
 		steps   []string
@@ -38,6 +40,20 @@ func TestLatch(t *testing.T) {
 			[]string{nat, nat, nat, "set", stranger, stranger, stranger}, stranger, []string{stranger}, []string{nat}},
 		{"session refresh, the source goes on",
 			[]string{nat, nat, nat, "set", nat, stranger, stranger, stranger}, nat, []string{nat}, []string{stranger}},
+		{"session refresh, then no NAT, and asymmetric", []string{nat, nat, nat, "set", otherPort, otherPort, otherPort},
+			described, []string{otherPort}, []string{nat}},
+		{"restored", []string{"restored " + nat}, nat, []string{nat, described}, []string{stranger}},
+		{"restored, it goes on", []string{"restored " + nat, nat, stranger, stranger, stranger}, nat, []string{nat}, []string{stranger}},
+		{"restored, then the NAT's port changes", []string{"restored " + nat, stranger, stranger, stranger},
+			stranger, []string{stranger}, []string{nat}},
+		{"restored, then no NAT", []string{"restored " + nat, described}, described, []string{described}, []string{nat}},
+		{"restored, then no NAT, and asymmetric", []string{"restored " + nat, otherPort, otherPort, otherPort},
+			described, []string{otherPort}, []string{nat}},
+		{"restored where the described address refused", []string{"restored " + otherPort, otherPort}, otherPort, []string{otherPort}, nil},
+		{"restored, session refresh", []string{"restored " + nat, "set"}, nat, []string{nat}, nil},
+		{"restored, new address", []string{"restored " + nat, "set 192.168.1.7:5000"},
+			"192.168.1.7:5000", []string{"192.168.1.7:5000"}, []string{nat}},
+		{"restored on hold", []string{"restored on hold " + nat}, "0.0.0.0:4000", nil, nil},
 		{"new address", []string{nat, nat, nat, "set 192.168.1.7:5000"}, "192.168.1.7:5000", []string{"192.168.1.7:5000"}, []string{described}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -64,7 +80,15 @@ func TestLatch(t *testing.T) {
 }
 
 func latchStep(l *latch, s, described string) {
+	hidden, restored := strings.CutPrefix(s, "restored ")
+	held, hold := strings.CutPrefix(s, "restored on hold ")
 	switch {
+	case hold:
+		*l = latch{restored: netip.MustParseAddrPort(held)}
+		l.set(netip.MustParseAddrPort("0.0.0.0:4000"))
+	case restored:
+		*l = latch{restored: netip.MustParseAddrPort(hidden)}
+		l.set(netip.MustParseAddrPort(described))
 	case s == "set":
 		l.set(netip.MustParseAddrPort(described))
 	case s == "refused":

@@ -80,7 +80,7 @@ func TestMusicIsPaced(t *testing.T) {
 					t.Errorf("first packet %v", got[0].Header)
 				}
 				sound := stream(t, got, tt.ptime)
-				want := bytes.Repeat(tune[tt.codec], seconds+1)[:len(sound)]
+				want := bytes.Repeat(tune.audio[tt.codec], seconds+1)[:len(sound)]
 				if !bytes.Equal(sound, want) {
 					t.Error("music is not the tune from its start, looping")
 				}
@@ -168,7 +168,7 @@ func TestMusicGoesOnUnheard(t *testing.T) {
 			t.Errorf("timestamp rose by %d in %v", next.Timestamp-last.Timestamp, gap)
 		}
 		pos := int(next.at.Sub(before[0].at)/time.Millisecond) * 8
-		if !bytes.Equal(next.Payload, tune[codec.PCMU][pos:pos+160]) {
+		if !bytes.Equal(next.Payload, tune.audio[codec.PCMU][pos:pos+160]) {
 			t.Error("the tune's time did not go on")
 		}
 	})
@@ -284,9 +284,9 @@ func TestFramesDoNotAllocate(t *testing.T) {
 		f.port.Set(f.session(codec.PCMU, 0))
 		must(t, f.conn.Close()) // packets go nowhere
 		p := newPacer(w.e)
-		f.port.music.playing, f.port.music.fresh = true, true
-		f.port.music.tune = newLoop(1)
-		f.port.music.set(f.port.session)
+		f.port.music.play(newLoop(1))
+		f.port.Place()
+		f.port.OnPlace(func() { t.Error("a new place within 1,000 packets") })
 		tick := int64(0)
 		n := testing.AllocsPerRun(1000, func() {
 			tick += 20

@@ -7,77 +7,112 @@ const portRetry = 10 * time.Second
 
 // pool hands out port numbers, the one that has rested longest first, so that
 // what a former call's peer still sends finds nobody (or a stranger to it).
-// Every step takes constant time.
+// Numbers that are not its own are none of its business. Every step takes constant
+// time: its queues are linked, so that a number leaves the middle of one as it
+// leaves the front.
 type pool struct {
-	free  ring[uint16] // in the order in which they were given back
-	taken ring[taken]  // bound by others, in the order in which that was found
+	first int             // its first number
+	nodes []poolNode      // the heads of the queues, then one for each number in their order
+	n     [poolQueues]int // how many numbers stand in each queue
 }
 
-type taken struct {
-	num uint16
-	at  time.Duration
+// The queues of a pool; the head of each is the node of that index.
+const (
+	freeQueue  uint16 = iota // in the order in which they were given back
+	takenQueue               // bound by others, in the order in which that was found
+	poolQueues               // how many queues there are
+)
+
+// poolNode is what the pool knows of a number. It stands in a queue, which is a ring
+// with its head, while nobody has it.
+type poolNode struct {
+	prev, next uint16
+	queue      uint16
+	out        uint16        // ports that have it or try to: on several addresses, or in a race
+	at         time.Duration // when it joined takenQueue; else of no meaning
 }
 
 func newPool(ports [2]uint16) pool {
-	var p pool
-	for n := int(ports[0]); n <= int(ports[1]); n++ {
-		if n != 0 && n%2 == 0 {
-			p.free.push(uint16(n))
-		}
+	p := pool{first: max(int(ports[0])+int(ports[0])%2, 2)}
+	size := max((int(ports[1])-p.first+2)/2, 0)
+	p.nodes = make([]poolNode, int(poolQueues)+size)
+	for q := range poolQueues {
+		p.nodes[q].prev, p.nodes[q].next = q, q
+	}
+	for i := range uint16(size) {
+		p.push(poolQueues+i, freeQueue)
 	}
 	return p
 }
 
-// take returns a number to try; false if there is none.
+// node returns which node a number has; false for one that is not the pool's.
+func (p *pool) node(num uint16) (uint16, bool) {
+	i := (int(num) - p.first) / 2
+	return poolQueues + uint16(i), num%2 == 0 && int(num) >= p.first && i < len(p.nodes)-int(poolQueues)
+}
+
+// take takes out a number to try; false if there is none.
 func (p *pool) take(now time.Duration) (uint16, bool) {
-	if p.taken.len() > 0 && now-p.taken.front().at >= portRetry {
-		p.free.push(p.taken.pop().num)
+	if i := p.nodes[takenQueue].next; i != takenQueue && now-p.nodes[i].at >= portRetry {
+		p.remove(i)
+		p.push(i, freeQueue)
 	}
-	if p.free.len() == 0 {
+	i := p.nodes[freeQueue].next
+	if i == freeQueue {
 		return 0, false
 	}
-	return p.free.pop(), true
+	p.remove(i)
+	p.nodes[i].out = 1
+	return uint16(p.first + 2*int(i-poolQueues)), true
 }
 
-// give takes back a number that was in use.
-func (p *pool) give(num uint16) { p.free.push(num) }
-
-// refuse takes back a number that could not be bound: because somebody else has
-// it, or for a reason that has nothing to do with it.
-func (p *pool) refuse(num uint16, busy bool, now time.Duration) {
-	if busy {
-		p.taken.push(taken{num, now})
+// claim takes out this number, wherever it stands.
+func (p *pool) claim(num uint16) {
+	i, ok := p.node(num)
+	if !ok {
 		return
 	}
-	p.free.push(num)
-}
-
-// ring is a queue that grows to what it has held and never shrinks.
-type ring[T any] struct {
-	buf  []T
-	head int
-	n    int
-}
-
-func (r *ring[T]) len() int { return r.n }
-
-func (r *ring[T]) front() T { return r.buf[r.head] }
-
-func (r *ring[T]) push(v T) {
-	if r.n == len(r.buf) {
-		grown := make([]T, max(8, 2*r.n))
-		for i := range r.n {
-			grown[i] = r.buf[(r.head+i)%len(r.buf)]
-		}
-		r.buf, r.head = grown, 0
+	if p.nodes[i].out == 0 {
+		p.remove(i)
 	}
-	r.buf[(r.head+r.n)%len(r.buf)] = v
-	r.n++
+	p.nodes[i].out++
 }
 
-func (r *ring[T]) pop() T {
-	v := r.buf[r.head]
-	r.head = (r.head + 1) % len(r.buf)
-	r.n--
-	return v
+// give takes back a number that was in use, or could not be bound for a reason
+// that has nothing to do with it.
+func (p *pool) give(num uint16) { p.back(num, freeQueue) }
+
+// refuse takes back a number that could not be bound because somebody else has it.
+func (p *pool) refuse(num uint16, now time.Duration) {
+	if i, ok := p.back(num, takenQueue); ok {
+		p.nodes[i].at = now
+	}
+}
+
+// back puts a number that was taken out into a queue, once nobody has it any more;
+// true if it is the pool's.
+func (p *pool) back(num, queue uint16) (uint16, bool) {
+	i, ok := p.node(num)
+	if !ok {
+		return 0, false
+	}
+	if p.nodes[i].out--; p.nodes[i].out == 0 {
+		p.push(i, queue)
+	}
+	return i, true
+}
+
+// push puts a number's node at the end of a queue.
+func (p *pool) push(i, queue uint16) {
+	last := p.nodes[queue].prev
+	p.nodes[i].prev, p.nodes[i].next, p.nodes[i].queue = last, queue, queue
+	p.nodes[last].next, p.nodes[queue].prev = i, i
+	p.n[queue]++
+}
+
+// remove takes a number's node out of its queue.
+func (p *pool) remove(i uint16) {
+	e := &p.nodes[i]
+	p.nodes[e.prev].next, p.nodes[e.next].prev = e.next, e.prev
+	p.n[e.queue]--
 }

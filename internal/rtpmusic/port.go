@@ -25,13 +25,6 @@ type Session struct {
 	Recv  bool // the peer may send: what it sends is relayed
 }
 
-// Tune is music: an immutable loop. *library.Tune is one.
-type Tune interface {
-	// Audio returns the loop as payload of the codec: 160 octets for 20 ms, and a
-	// whole number of them; empty if it does not have that codec.
-	Audio(codec string) []byte
-}
-
 // Port is a UDP port with one peer.
 type Port struct {
 	e    *Engine
@@ -49,17 +42,20 @@ type Port struct {
 	inbox   inbox
 	peer    *Port // bridged with; nil = none
 	relay   relay // of what peer receives, into out
+	onPlace func()
 }
 
 func newPort(e *Engine, num uint16) *Port {
 	p := &Port{e: e, num: num}
 	p.out.start()
+	p.music.set(p.session)
 	return p
 }
 
 // start draws what RFC 3550 5.1 wants to be random.
 func (o *out) start() {
 	o.ssrc, o.seq, o.ts = rand.Uint32(), uint16(rand.Uint32()), rand.Uint32()
+	o.raise()
 	o.marker = true
 }
 
@@ -95,8 +91,7 @@ func (p *Port) Set(s Session) {
 
 // aim points the socket at the latch's target.
 func (p *Port) aim() {
-	p.out.ready = p.session.Send && p.latch.target.IsValid() &&
-		!p.latch.target.Addr().IsUnspecified() && p.latch.target.Port() != 0
+	p.out.ready = p.session.Send && reachable(p.latch.target)
 	p.sock.aim(p.latch.target)
 	p.out.joined = false
 }
@@ -110,9 +105,7 @@ func (p *Port) Play(t Tune) {
 	if p.closed || t == nil {
 		return
 	}
-	p.music.tune = t
-	p.music.set(p.session)
-	p.music.playing, p.music.fresh = true, true
+	p.music.play(t)
 	p.pace()
 }
 
@@ -128,7 +121,7 @@ func (p *Port) pace() {
 func (p *Port) Stop() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.music.playing = false
+	p.music.stop()
 }
 
 // OnKey sets who is told of the peer's key presses: f is called once a press, when
@@ -149,8 +142,8 @@ func (p *Port) Close() {
 		return
 	}
 	p.closed = true
-	p.music.playing = false
-	p.inbox.onKey = nil
+	p.music.stop()
+	p.inbox.onKey, p.onPlace = nil, nil
 	peer := p.peer
 	p.peer = nil
 	p.sock.close()

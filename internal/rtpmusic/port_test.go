@@ -198,26 +198,6 @@ func TestOpenWithManyTaken(t *testing.T) {
 	})
 }
 
-func TestRing(t *testing.T) {
-	var r ring[int]
-	next, want := 0, 0
-	for round := range 50 {
-		for range round {
-			r.push(next)
-			next++
-		}
-		for range round * 2 / 3 {
-			if got := r.pop(); got != want {
-				t.Fatalf("popped %d, want %d", got, want)
-			}
-			want++
-		}
-	}
-	if r.len() != next-want || r.front() != want {
-		t.Errorf("%d left, %d in front", r.len(), r.front())
-	}
-}
-
 // TestPortableSockets runs the readers and timers of systems other than Linux on
 // sockets of this one.
 func TestPortableSockets(t *testing.T) {

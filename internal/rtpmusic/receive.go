@@ -87,6 +87,7 @@ func (r *reader) takeRTP(p *Port, from netip.AddrPort) {
 	if moved {
 		r.moved = from
 		p.aim()
+		p.replaced()
 	}
 	if p.latch.doubtful() {
 		p.sock.watch(true)

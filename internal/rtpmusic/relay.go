@@ -56,7 +56,7 @@ func (p *Port) join(peer *Port) {
 		return
 	}
 	p.drain()
-	p.music.playing = false
+	p.music.stop()
 	p.peer = peer
 	p.relay = relay{}
 	p.out.marker = true
@@ -189,6 +189,9 @@ func (q *Port) relayFrom(p *Port, r *reader) {
 	seq, ts := h.SequenceNumber+v.seqShift, h.Timestamp+v.tsShift
 	if int16(seq-o.seq) > 0 {
 		o.seq = seq
+		if o.nearCeiling() {
+			q.near()
+		}
 	}
 	if !o.begun || int32(ts-o.ts) > 0 {
 		o.used(ts, r.now)

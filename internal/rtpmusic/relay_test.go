@@ -73,7 +73,7 @@ func TestBridge(t *testing.T) {
 		again := a.received()
 		stream(t, again, 20)
 		oneStream(t, append(voiceA, again...))
-		if !again[0].Marker || !bytes.Equal(again[0].Payload, tune[codec.PCMU][:160]) {
+		if !again[0].Marker || !bytes.Equal(again[0].Payload, tune.audio[codec.PCMU][:160]) {
 			t.Error("music did not begin anew")
 		}
 		if st := w.e.Stats(); st.Relayed != 101 || st.Strangers+st.Invalid+st.Failed != 0 {

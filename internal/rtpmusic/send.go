@@ -22,6 +22,7 @@ type out struct {
 	ts     uint32        // the highest that was used up
 	at     time.Duration // when ts was
 	seq    uint16        // the highest that was sent
+	warn   uint16        // the seq at which a new Place is asked for
 	marker bool          // the next packet starts a talk spurt (RFC 3551 4.1)
 	ready  bool          // there is an address to send to and the peer wants it
 	begun  bool          // ts has been used
@@ -34,53 +35,15 @@ func (o *out) resume(now time.Duration) uint32 {
 	if !o.begun {
 		return o.ts
 	}
-	gap := int64(now-o.at) * ticksPerMs / int64(time.Millisecond)
-	return o.ts + uint32(max(gap, framePtime*ticksPerMs))
+	return o.ts + ticks(max(now-o.at, framePtime*time.Millisecond))
 }
+
+// nearCeiling says whether seq has reached warn.
+func (o *out) nearCeiling() bool { return int16(o.seq-o.warn) >= 0 }
 
 // used takes note that the timestamp ts was used up at now.
 func (o *out) used(ts uint32, now time.Duration) {
 	o.ts, o.at, o.begun = ts, now, true
-}
-
-// music is a cursor over a tune.
-type music struct {
-	tune    Tune
-	audio   []byte // of tune, in the session's codec
-	pos     int    // in audio, of the next frame
-	tick    int64  // of the last frame
-	ptime   int    // ms
-	playing bool
-	fresh   bool // no frame yet since Play
-	paced   bool // a sender has the port
-}
-
-// set follows a session: codec and length of packets.
-func (m *music) set(s Session) {
-	m.ptime = clampPtime(s.Ptime)
-	m.audio = nil
-	if m.tune != nil {
-		m.audio = m.tune.Audio(s.Codec)
-	}
-	if m.pos >= len(m.audio) {
-		m.pos = 0
-	}
-}
-
-// clampPtime returns the length of packets in ms for what was asked for.
-func clampPtime(ms int) int {
-	if ms <= 0 {
-		return framePtime
-	}
-	return min(max(ms/ptimeStep, 1), maxPtime/ptimeStep) * ptimeStep
-}
-
-// fill puts the n octets at the cursor into b, and around the end of the loop.
-func (m *music) fill(b []byte) {
-	n := copy(b, m.audio[m.pos:])
-	for n < len(b) {
-		n += copy(b[n:], m.audio)
-	}
 }
 
 // advance moves the cursor to the tick now at hand and returns the timestamp of
@@ -99,9 +62,7 @@ func (p *Port) advance(tick int64) (ts uint32, skipped int) {
 	m.tick = tick
 	ts = o.ts + uint32(ms)*ticksPerMs
 	o.used(ts, now)
-	if len(m.audio) > 0 {
-		m.pos = (m.pos + ms*bytesPerMs) % len(m.audio)
-	}
+	m.move(ms * bytesPerMs)
 	return ts, max(ms/m.ptime-1, 0)
 }
 
@@ -141,6 +102,9 @@ func (p *Port) frame(w *pacer, tick int64, ptime int) verdict {
 	o.seq++
 	packet.PutHeader(b, o.marker, p.session.PT, o.seq, ts, o.ssrc)
 	o.marker = false
+	if o.nearCeiling() {
+		p.near()
+	}
 	if !p.send(b, w.now) {
 		w.count.failed.Add(1)
 		return frameHeld

@@ -50,6 +50,7 @@ func (p *Port) refused(err error) {
 	}
 	p.sock.watch(false)
 	p.aim()
+	p.replaced()
 }
 
 // unreachable says whether an error came from an ICMP message.

@@ -103,6 +103,6 @@ func (e *Engine) Stats() Stats {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	s.Ports = len(e.open)
-	s.Free = e.pool.free.len() + e.pool.taken.len()
+	s.Free = e.pool.n[freeQueue] + e.pool.n[takenQueue]
 	return s
 }

@@ -4,78 +4,182 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"parkd/internal/orbit"
 	"parkd/internal/store"
 )
 
-// Where the journal keeps what: one key a call, one a leg.
+// What the journal keeps under an orbit's name: <orbit>/<kind>/<id>.
 const (
-	callKeys = "call/"
-	legKeys  = "leg/"
+	callKind = "call"
+	legKind  = "leg"
+	subKind  = "sub"
 )
+
+// damaged is where records go that cannot be read: to be looked at by somebody,
+// and not to be met again at each start.
+const damaged = "damaged/"
+
+func key(orbit, kind, id string) string {
+	return url.PathEscape(orbit) + "/" + kind + "/" + id
+}
+
+// split takes a key apart; ok is false for one that is not of those kinds.
+func split(key string) (kind, id string, ok bool) {
+	parts := strings.SplitN(key, "/", 3)
+	if len(parts) != 3 || parts[2] == "" {
+		return "", "", false
+	}
+	switch parts[1] {
+	case callKind, legKind, subKind:
+		return parts[1], parts[2], true
+	}
+	return "", "", false
+}
 
 // journal writes the changes of orbits to a store. It implements
 // orbit.Journal: the store promises order, and that what could not be written
 // is written first later.
-type journal struct{ store store.Store }
+type journal struct {
+	store store.Store
+	took  func(time.Duration) // from Append to durable; may be nil
+
+	// Keys by id: a call's begins with its last orbit, a leg's with that of its
+	// call. Owned by whoever calls Append: the runner.
+	calls, legs map[string]string
+}
+
+func newJournal(st store.Store, took func(time.Duration)) *journal {
+	return &journal{store: st, took: took, calls: map[string]string{}, legs: map[string]string{}}
+}
 
 // Append implements orbit.Journal.
-func (j journal) Append(ch orbit.Change, done func(error)) {
-	j.store.Append(batch(&ch), done)
+func (j *journal) Append(ch orbit.Change, done func(error)) {
+	began := time.Now()
+	j.store.Append(j.batch(&ch), func(err error) {
+		if err == nil && j.took != nil {
+			j.took(time.Since(began))
+		}
+		done(err)
+	})
 }
 
 // batch is a change as a store takes it: Del first, then Put, as State.Apply
 // has it.
-func batch(ch *orbit.Change) store.Batch {
+func (j *journal) batch(ch *orbit.Change) store.Batch {
 	b := store.Batch{Put: make(map[string][]byte, len(ch.Put)+len(ch.Legs))}
 	for _, id := range ch.Del {
-		b.Del = append(b.Del, callKeys+id)
+		if k, ok := j.calls[id]; ok {
+			b.Del = append(b.Del, k)
+			delete(j.calls, id)
+		}
 	}
 	for _, c := range ch.Put {
-		b.Put[callKeys+c.ID] = orbit.EncodeCall(c)
+		k := key(c.Home, callKind, c.ID)
+		if before, ok := j.calls[c.ID]; ok && before != k {
+			b.Del = append(b.Del, before)
+		}
+		j.calls[c.ID] = k
+		b.Put[k] = orbit.EncodeCall(c)
+		for _, leg := range []string{c.Caller, c.Other} {
+			if leg == "" {
+				continue
+			}
+			k, before := key(c.Home, legKind, leg), j.legs[leg]
+			if before != "" && before != k {
+				if ch.Legs[leg] == nil {
+					continue // it follows with its next record
+				}
+				b.Del = append(b.Del, before)
+			}
+			j.legs[leg] = k
+		}
 	}
 	for id, record := range ch.Legs {
-		if record == nil {
-			b.Del = append(b.Del, legKeys+id)
-		} else {
-			b.Put[legKeys+id] = record
+		k, known := j.legs[id]
+		switch {
+		case record != nil && known:
+			b.Put[k] = record
+		case known:
+			b.Del = append(b.Del, k)
+			delete(j.legs, id)
 		}
 	}
 	return b
 }
 
-// restore fills an empty state with what a store holds. Records that cannot be
-// read are left where they are and named in the error; everything else is
-// restored all the same.
-func restore(st store.Store, s *orbit.State) error {
-	values, err := st.Load(callKeys)
-	if err != nil {
-		return fmt.Errorf("restore calls: %w", err)
+// subscriptions writes subscriptions to a store. It implements
+// presence.Journal.
+type subscriptions struct{ store store.Store }
+
+// Keep implements presence.Journal.
+func (s subscriptions) Keep(resource, id string, record []byte, done func(error)) {
+	if done == nil {
+		done = func(error) {}
 	}
-	legs, err := st.Load(legKeys)
+	k := key(resource, subKind, id)
+	if record == nil {
+		s.store.Append(store.Batch{Del: []string{k}}, done)
+		return
+	}
+	s.store.Append(store.Batch{Put: map[string][]byte{k: record}}, done)
+}
+
+// kept is what a store held at the start, by id.
+type kept struct {
+	calls []orbit.Call
+	legs  map[string][]byte
+	subs  map[string][]byte
+	keys  map[string]string // of subs
+}
+
+// setAside puts the record of a subscription where it is not met again.
+func (k *kept) setAside(st store.Store, sub string) {
+	at := k.keys[sub]
+	st.Append(store.Batch{Del: []string{at}, Put: map[string][]byte{damaged + at: k.subs[sub]}}, func(error) {})
+}
+
+// read reads what a store holds, and has the journal go on with its keys.
+// Records that cannot be read are set aside and named in the error.
+func (j *journal) read() (kept, error) {
+	k := kept{legs: map[string][]byte{}, subs: map[string][]byte{}, keys: map[string]string{}}
+	values, err := j.store.Load("")
 	if err != nil {
-		return fmt.Errorf("restore legs: %w", err)
+		return k, fmt.Errorf("journal: %w", err)
 	}
 	var faults []error
-	var calls []orbit.Call
-	for _, key := range slices.Sorted(maps.Keys(values)) {
-		c, err := orbit.DecodeCall(values[key])
-		if err != nil {
-			faults = append(faults, fmt.Errorf("%s: %w", key, err))
-			continue
+	aside := store.Batch{Put: map[string][]byte{}}
+	for _, at := range slices.Sorted(maps.Keys(values)) {
+		kind, id, ok := split(at)
+		if !ok {
+			continue // set aside before, or not ours
 		}
-		calls = append(calls, c)
-	}
-	records := make(map[string][]byte, len(legs))
-	for key, record := range legs {
-		if record == nil {
-			record = []byte{} // known, without a snapshot
+		value := values[at]
+		switch kind {
+		case callKind:
+			c, err := orbit.DecodeCall(value)
+			if err != nil {
+				faults = append(faults, fmt.Errorf("%s: %w", at, err))
+				aside.Del, aside.Put[damaged+at] = append(aside.Del, at), value
+				continue
+			}
+			k.calls = append(k.calls, c)
+			j.calls[id] = at
+		case legKind:
+			if value == nil {
+				value = []byte{} // known, without a snapshot
+			}
+			k.legs[id], j.legs[id] = value, at
+		case subKind:
+			k.subs[id], k.keys[id] = value, at
 		}
-		records[strings.TrimPrefix(key, legKeys)] = record
 	}
-	s.Restore(calls, records)
-	return errors.Join(faults...)
+	if len(aside.Del) > 0 {
+		j.store.Append(aside, func(error) {})
+	}
+	return k, errors.Join(faults...)
 }

@@ -20,6 +20,7 @@ func journalSettings() orbit.Settings {
 // change, through each phase of a call.
 func TestJournalRestores(t *testing.T) {
 	m := store.NewMemory()
+	j := newJournal(m, nil)
 	s := orbit.NewState(journalSettings())
 	now := time.Date(2026, 11, 22, 19, 37, 0, 123456789, time.FixedZone("CET", 3600))
 	invite := orbit.Invite{To: "701", Referred: true, Parker: "sip:bob@example.com", Name: "Änn \"<&", URI: "sip:ann@example.com", Codec: "PCMU"}
@@ -37,18 +38,21 @@ func TestJournalRestores(t *testing.T) {
 		}
 		s.Apply(ch)
 		var written error
-		journal{m}.Append(ch, func(err error) { written = err })
+		j.Append(ch, func(err error) { written = err })
 		if written != nil {
 			t.Fatal(written)
 		}
 		back := orbit.NewState(journalSettings())
-		if err := restore(m.Reopen(), back); err != nil {
+		m = m.Reopen()
+		j = newJournal(m, nil) // the next one goes on with its keys
+		k, err := j.read()
+		if err != nil {
 			t.Fatalf("after %#v: %v", c, err)
 		}
+		back.Restore(k.calls, k.legs)
 		if got, want := string(back.Encode()), string(s.Encode()); got != want {
 			t.Fatalf("after %#v there is\n%s\nwant\n%s", c, got, want)
 		}
-		m = m.Reopen()
 	}
 	if left, err := m.Load(""); err != nil || len(left) != 0 {
 		t.Errorf("left over: %q, %v", left, err)
@@ -60,25 +64,50 @@ func with(in orbit.Invite, leg string, record []byte) orbit.Invite {
 	return in
 }
 
-// A damaged record is named, and keeps nobody else away.
-func TestRestoreDamaged(t *testing.T) {
+// A damaged record is named once, set aside, and keeps nobody else away.
+func TestReadDamaged(t *testing.T) {
 	m := store.NewMemory()
 	good := orbit.Call{ID: "a", At: "701", Home: "701", Caller: "a", Seq: 1, Since: time.Now()}
 	m.Append(store.Batch{Put: map[string][]byte{
-		"call/a": orbit.EncodeCall(good), "call/b": []byte("{"), "leg/a": nil,
+		"701/call/a": orbit.EncodeCall(good), "701/call/b": []byte("{"), "701/leg/a": nil, "7%2F1/sub/s": []byte("sub"),
 	}}, func(error) {})
-	s := orbit.NewState(journalSettings())
-	err := restore(m, s)
-	if err == nil || !strings.Contains(err.Error(), "call/b") {
+	k, err := newJournal(m, nil).read()
+	if err == nil || !strings.Contains(err.Error(), "701/call/b") {
 		t.Errorf("error: %v", err)
 	}
-	if s.Parked() != 1 {
-		t.Errorf("%d calls restored", s.Parked())
+	if len(k.calls) != 1 || len(k.legs) != 1 || string(k.subs["s"]) != "sub" {
+		t.Errorf("read %+v", k)
+	}
+	if k, err = newJournal(m, nil).read(); err != nil || len(k.calls) != 1 {
+		t.Errorf("read again: %+v, %v", k, err)
+	}
+	if aside, err := m.Load(damaged); err != nil || string(aside[damaged+"701/call/b"]) != "{" {
+		t.Errorf("set aside: %q, %v", aside, err)
 	}
 	if err := m.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := restore(m, orbit.NewState(journalSettings())); err == nil {
+	if _, err := newJournal(m, nil).read(); err == nil {
 		t.Error("a store that is closed was read")
+	}
+}
+
+// A call whose last orbit changes moves to that orbit's keys.
+func TestJournalFollowsTheOrbit(t *testing.T) {
+	m := store.NewMemory()
+	j := newJournal(m, nil)
+	c := orbit.Call{ID: "a", At: "701", Home: "701", Caller: "a", Seq: 1}
+	j.Append(orbit.Change{Put: []orbit.Call{c}, Legs: map[string][]byte{"a": []byte("leg")}}, func(error) {})
+	c.At, c.Home = "702", "702"
+	j.Append(orbit.Change{Put: []orbit.Call{c}, Legs: map[string][]byte{"a": []byte("moved")}}, func(error) {})
+	if left, err := m.Load("702/"); err != nil || len(left) != 2 || string(left["702/leg/a"]) != "moved" {
+		t.Errorf("moved: %q, %v", left, err)
+	}
+	if left, err := m.Load("701/"); err != nil || len(left) != 0 {
+		t.Errorf("left behind: %q, %v", left, err)
+	}
+	j.Append(orbit.Change{Del: []string{"a"}, Legs: map[string][]byte{"a": nil}}, func(error) {})
+	if left, err := m.Load(""); err != nil || len(left) != 0 {
+		t.Errorf("left over: %q, %v", left, err)
 	}
 }

@@ -2,24 +2,28 @@ package server
 
 import (
 	"crypto/tls"
-	"crypto/x509"
-	"errors"
 	"fmt"
 	"net"
-	"os"
+	"net/netip"
 
 	"parkd/internal/config"
 	"parkd/internal/sipua"
+	"parkd/internal/systemd"
 )
 
 // socketBuffer is what is asked for each UDP listener, in bytes.
 const socketBuffer = 4 << 20
 
 // listen opens the SIP listeners of a configuration, all or none.
-func listen(c *config.Config) ([]sipua.Listener, error) {
+// What a service manager has opened already is taken from passed.
+func listen(c *config.Config, certs *certificates, passed *systemd.Sockets) ([]sipua.Listener, error) {
 	var list []sipua.Listener
 	for _, l := range c.SIP.Listen {
-		opened, err := listenOne(c, l)
+		if taken := take(l, certs, passed); len(taken) > 0 {
+			list = append(list, taken...)
+			continue
+		}
+		opened, err := listenOne(certs, l)
 		if err != nil {
 			for _, o := range list {
 				closeListener(o)
@@ -31,7 +35,19 @@ func listen(c *config.Config) ([]sipua.Listener, error) {
 	return list, nil
 }
 
-func listenOne(c *config.Config, l config.Listen) (sipua.Listener, error) {
+// take takes over the sockets that a service manager opened for a listener. Their
+// buffers are as it made them: it may have more than we could ask for.
+func take(l config.Listen, certs *certificates, passed *systemd.Sockets) (list []sipua.Listener) {
+	for _, p := range passed.Take(l.Network, netip.AddrPortFrom(l.Host, l.Port)) {
+		if l.Network == "tls" {
+			p.Stream = tls.NewListener(p.Stream, certs.listening())
+		}
+		list = append(list, sipua.Listener{Network: l.Network, Packet: p.Packet, Stream: p.Stream})
+	}
+	return list
+}
+
+func listenOne(certs *certificates, l config.Listen) (sipua.Listener, error) {
 	switch l.Network {
 	case "udp":
 		conn, err := net.ListenPacket("udp", l.Address())
@@ -43,56 +59,14 @@ func listenOne(c *config.Config, l config.Listen) (sipua.Listener, error) {
 		_ = conn.(*net.UDPConn).SetWriteBuffer(socketBuffer)
 		return sipua.Listener{Network: "udp", Packet: conn}, nil
 	case "tls":
-		conf, err := serverTLS(&c.SIP.TLS)
-		if err != nil {
-			return sipua.Listener{}, err
-		}
 		ln, err := net.Listen("tcp", l.Address())
 		if err != nil {
 			return sipua.Listener{}, err
 		}
-		return sipua.Listener{Network: "tls", Stream: tls.NewListener(ln, conf)}, nil
+		return sipua.Listener{Network: "tls", Stream: tls.NewListener(ln, certs.listening())}, nil
 	}
 	ln, err := net.Listen("tcp", l.Address())
 	return sipua.Listener{Network: "tcp", Stream: ln}, err
-}
-
-var errNoCA = errors.New("no certificate in the file")
-
-// serverTLS reads our certificate, and whose certificates clients must show.
-func serverTLS(t *config.TLS) (*tls.Config, error) {
-	cert, err := tls.LoadX509KeyPair(t.Cert, t.Key)
-	if err != nil {
-		return nil, err
-	}
-	conf := &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
-	if t.ClientCA == "" {
-		return conf, nil
-	}
-	pem, err := os.ReadFile(t.ClientCA)
-	if err != nil {
-		return nil, err
-	}
-	conf.ClientCAs = x509.NewCertPool()
-	if !conf.ClientCAs.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%s: %w", t.ClientCA, errNoCA)
-	}
-	conf.ClientAuth = tls.RequireAndVerifyClientCert
-	return conf, nil
-}
-
-// dialTLS is how we connect to others: with our certificate if we have one.
-func dialTLS(t *config.TLS) (*tls.Config, error) {
-	conf := &tls.Config{MinVersion: tls.VersionTLS12}
-	if t.Cert == "" {
-		return conf, nil
-	}
-	cert, err := tls.LoadX509KeyPair(t.Cert, t.Key)
-	if err != nil {
-		return nil, err
-	}
-	conf.Certificates = []tls.Certificate{cert}
-	return conf, nil
 }
 
 func address(l sipua.Listener) string {

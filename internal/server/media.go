@@ -1,6 +1,8 @@
 package server
 
 import (
+	"encoding/json"
+	"fmt"
 	"net/netip"
 
 	"parkd/internal/leg"
@@ -24,6 +26,22 @@ func (m media) Open(local netip.Addr) (leg.Port, error) {
 	return &port{Port: p, tunes: m.tunes}, nil
 }
 
+// Resume implements leg.Media. A process that has run since place was written
+// may have sent from the block of sequence numbers behind it.
+func (m media) Resume(at netip.AddrPort, place []byte, runs uint64) (leg.Port, error) {
+	var from rtpmusic.Place
+	if err := json.Unmarshal(place, &from); err != nil {
+		return nil, fmt.Errorf("place of a stream: %w", err)
+	}
+	p, err := m.engine.OpenAt(at)
+	if err != nil {
+		return nil, err
+	}
+	from.Seq += uint16(runs) * rtpmusic.PlaceBlock
+	p.Resume(from)
+	return &port{Port: p, tunes: m.tunes}, nil
+}
+
 // port is a port of rtpmusic as legs use it.
 type port struct {
 	*rtpmusic.Port
@@ -37,6 +55,15 @@ func (p *port) Set(a sdp.Agreed) {
 		EventPT: a.Event.PT, EventRecvPT: a.RecvEvent.PT, EventClock: a.Event.Clock,
 		Ptime: a.Ptime, Send: a.Send, Recv: a.Recv,
 	})
+}
+
+// Place implements leg.Port.
+func (p *port) Place() []byte {
+	b, err := json.Marshal(p.Port.Place())
+	if err != nil {
+		panic(err) // plain values: cannot happen
+	}
+	return b
 }
 
 // Play implements leg.Port.

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -14,6 +16,7 @@ import (
 	"parkd/internal/orbit"
 	"parkd/internal/presence"
 	"parkd/internal/rtpmusic"
+	"parkd/internal/systemd"
 )
 
 // operators is what looks at the server from outside: HTTP and its figures.
@@ -24,10 +27,16 @@ type operators struct {
 }
 
 // newOperators opens the HTTP listener if one is wanted.
-func newOperators(o *Options) (*operators, error) {
+func newOperators(o *Options, passed *systemd.Sockets) (*operators, error) {
 	op := &operators{metrics: admin.NewMetrics(prometheus.NewRegistry()), listener: o.Admin}
 	if op.listener != nil || o.NoAdmin || o.Config.Admin.Listen == "" {
 		return op, nil
+	}
+	if at, err := netip.ParseAddrPort(o.Config.Admin.Listen); err == nil {
+		if taken := passed.Take(systemd.Admin, at); len(taken) > 0 {
+			op.listener = taken[0].Stream
+			return op, nil
+		}
 	}
 	var err error
 	if op.listener, err = net.Listen("tcp", o.Config.Admin.Listen); err != nil {
@@ -40,13 +49,44 @@ func newOperators(o *Options) (*operators, error) {
 func (op *operators) watch(s *Server) {
 	op.admin = admin.New(admin.Options{
 		Orbits: s.runner, Lamps: lampList{s.notifier}, Metrics: op.metrics,
-		Password: s.o.Config.Admin.Password.Reveal(), Log: s.log,
+		Password: s.config.Load().Admin.Password.Reveal(), Log: s.log,
+		Health: s.o.Store.Fault, Status: s.status, Reload: s.reloadFor(),
 	})
 	op.metrics.Read(admin.Figures{
 		Parked:        func() int { return parked(s.runner) },
 		Subscriptions: s.notifier.Len,
 		RTP:           func() admin.RTP { return rtp(s.engine) },
+		Journal:       s.o.Store.Fault,
 	})
+}
+
+// status is the server's own state.
+func (s *Server) status() admin.Status {
+	c := s.config.Load()
+	st := admin.Status{
+		Version: s.o.Version, Started: s.started, Orbits: len(c.Orbits), ParkedCalls: parked(s.runner),
+		Subscriptions: s.notifier.Len(), Shutdown: c.Shutdown, Journal: admin.Journal{Kind: c.Store.Kind},
+	}
+	if err := s.o.Store.Fault(); err != nil {
+		st.Journal.Fault = err.Error()
+	}
+	at, changes, err := s.reloads.last.get()
+	st.Reload = admin.Reload{At: at, Changed: changes.Keys, Restart: changes.Restart}
+	if err != nil {
+		st.Reload.Faults = strings.Split(err.Error(), "\n")
+	}
+	return st
+}
+
+// reloadFor reloads for an operator; nil where that cannot be.
+func (s *Server) reloadFor() func(context.Context) (admin.Reloaded, error) {
+	if s.o.Load == nil {
+		return nil
+	}
+	return func(ctx context.Context) (admin.Reloaded, error) {
+		ch, err := s.Reload(ctx)
+		return admin.Reloaded{Changed: ch.Keys, Restart: ch.Restart}, err
+	}
 }
 
 // parked counts the calls in orbits.

@@ -4,13 +4,12 @@ package server
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -24,6 +23,7 @@ import (
 	"parkd/internal/rtpmusic/library"
 	"parkd/internal/sipua"
 	"parkd/internal/store"
+	"parkd/internal/systemd"
 )
 
 // Bounds of what strangers can ask of us in a second; the burst lets a whole
@@ -32,9 +32,6 @@ const (
 	admissionRate  = 2000
 	admissionBurst = 4000
 )
-
-// grace is how long a stop waits for calls to be ended.
-const grace = 3 * time.Second
 
 // Options is what a server is made of. What is nil is made from Config.
 type Options struct {
@@ -46,13 +43,20 @@ type Options struct {
 	Admin     net.Listener // HTTP; with NoAdmin none is opened
 	NoAdmin   bool
 	Store     store.Store
-	Ready     func() // called once, when the server serves
+	Load      func() (config.Config, error) // reads the configuration anew, for Reload
+	Level     func(level string)            // sets the log level of a reloaded configuration
+	Ready     func()                        // called once, when the server serves
 }
 
 // Server is a parkd.
 type Server struct {
 	o         Options
 	log       zerolog.Logger
+	certs     certificates
+	tunes     *library.Library
+	lamps     *lamps
+	sockets   systemd.Sockets // opened by a service manager, until they are taken
+	world     *world
 	endpoint  *sipua.Endpoint
 	table     *dialog.Table
 	wheel     *dialog.Wheel
@@ -61,23 +65,21 @@ type Server struct {
 	notifier  *presence.Notifier
 	runner    *orbit.Runner
 	operators *operators
+	gone      map[string]error   // legs that could not be restored
 	cancel    context.CancelFunc // ends what the parts do on their own
 	ctx       context.Context
-}
-
-// Run builds a server from a configuration and runs it until ctx ends.
-func Run(ctx context.Context, cfg config.Config, log zerolog.Logger, version string) error {
-	s, err := New(Options{Config: cfg, Version: version, Log: log})
-	if err != nil {
-		return err
-	}
-	return s.Run(ctx)
+	deciding  lifetime // of the runner, which ends first
+	reloads   reloads
+	started   time.Time
+	config    atomic.Pointer[config.Config]
 }
 
 // New builds a server and opens its sockets. After an error nothing is open.
 func New(o Options) (*Server, error) {
-	s := &Server{o: o, log: o.Log}
+	s := &Server{o: o, log: o.Log, started: time.Now()}
+	s.config.Store(&o.Config)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.deciding = newLifetime()
 	if err := s.build(); err != nil {
 		s.close()
 		return nil, err
@@ -86,35 +88,26 @@ func New(o Options) (*Server, error) {
 }
 
 func (s *Server) build() error {
-	c := &s.o.Config
-	tunes, err := library.Load(musicDir(c), music(c))
-	if err != nil {
+	c := s.config.Load()
+	var err error
+	if s.tunes, err = library.Load(musicDir(c), music(c)); err != nil {
 		return fmt.Errorf("music: %w", err)
 	}
-	if s.o.Store == nil {
-		if err := writable(c); err != nil {
-			return fmt.Errorf("data directory %s: %w", c.DataDir, err)
-		}
-		s.o.Store = store.NewMemory()
+	if err := s.open(); err != nil {
+		return err
+	}
+	if s.operators, err = newOperators(&s.o, &s.sockets); err != nil {
+		return err
+	}
+	j := newJournal(s.o.Store, s.operators.metrics.Appended)
+	kept, err := j.read()
+	if err != nil {
+		s.log.Error().Err(err).Msg("records of the journal set aside")
 	}
 	state := orbit.NewState(settings(c))
-	if err := restore(s.o.Store, state); err != nil {
-		return fmt.Errorf("journal: %w", err)
-	}
-	if s.o.Listeners == nil {
-		if s.o.Listeners, err = listen(c); err != nil {
-			return err
-		}
-	}
-	if s.operators, err = newOperators(&s.o); err != nil {
-		return err
-	}
-	w := newWorld(s.log, s.operators, state)
-	options, err := s.endpointOptions(w.known)
-	if err != nil {
-		return err
-	}
-	if s.endpoint, err = sipua.New(options); err != nil {
+	state.Restore(kept.calls, kept.legs)
+	s.world = newWorld(s.log, s.operators, state)
+	if s.endpoint, err = sipua.New(s.endpointOptions(s.world.known)); err != nil {
 		return err
 	}
 	s.wheel = dialog.NewWheel()
@@ -122,25 +115,54 @@ func (s *Server) build() error {
 	s.engine = rtpmusic.NewEngine(rtpmusic.Config{
 		Ports: [2]uint16{c.Media.Ports.Low, c.Media.Ports.High}, Listen: s.o.Listen, Log: s.log,
 	})
-	s.runner = orbit.NewRunner(state, journal{s.o.Store}, w)
-	s.buildUsages(w, media{s.engine, tunes})
+	s.runner = orbit.NewRunner(state, j, s.world)
+	s.buildUsages(s.world, media{s.engine, s.tunes})
 	s.operators.watch(s)
+	s.restore(kept)
 	return nil
 }
 
-// writable makes the data directory, where it is to be used, and tries it.
-func writable(c *config.Config) error {
-	if c.Store.Kind == "memory" {
-		return nil
-	}
-	if err := os.MkdirAll(c.DataDir, 0o750); err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(c.DataDir, ".writable-*")
+// open opens the journal and the SIP sockets.
+func (s *Server) open() error {
+	c := s.config.Load()
+	id, err := s.certs.load(&c.SIP.TLS)
 	if err != nil {
-		return err
+		return fmt.Errorf("sip.tls: %w", err)
 	}
-	return errors.Join(f.Close(), os.Remove(f.Name()))
+	s.certs.use(id)
+	if s.o.Store == nil {
+		if s.o.Store, err = openStore(c, s.o.Version, s.log); err != nil {
+			return err
+		}
+	}
+	if s.o.Listeners == nil {
+		if s.sockets, err = systemd.Listeners(); err != nil {
+			s.log.Warn().Err(err).Msg("passed socket not used")
+		}
+		s.o.Listeners, err = listen(c, &s.certs, &s.sockets)
+	}
+	return err
+}
+
+// restore takes up what was kept: media, dialogs, subscriptions. Nothing is sent
+// before the server serves.
+func (s *Server) restore(k kept) {
+	s.gone = s.legs.Restore(k.legs)
+	for id, err := range s.gone {
+		if err != nil { // else there was nothing of it yet
+			s.log.Error().Str("leg", id).Err(err).Msg("leg cannot be restored")
+		}
+	}
+	for id, err := range s.notifier.Restore(k.subs) {
+		s.log.Error().Str("subscription", id).Err(err).Msg("subscription cannot be restored")
+		k.setAside(s.o.Store, id)
+	}
+	if len(k.legs)+len(k.subs) == 0 {
+		return
+	}
+	s.operators.metrics.Restored(len(k.calls), s.notifier.Len())
+	s.log.Info().Int("calls", len(k.calls)).Int("legs", s.legs.Count()).Int("subscriptions", s.notifier.Len()).
+		Dur("took", time.Since(s.started)).Msg("restored")
 }
 
 func musicDir(c *config.Config) string {
@@ -150,14 +172,13 @@ func musicDir(c *config.Config) string {
 	return filepath.Join(filepath.Dir(c.File), c.Media.MusicDir)
 }
 
-// Run serves until ctx ends, then refuses new parks, ends the calls and stops.
+// Run serves until ctx ends, then stops as the configuration has it.
 func (s *Server) Run(ctx context.Context) error {
 	defer s.close()
-	var wg sync.WaitGroup
+	var serving sync.WaitGroup
 	fail := make(chan error, 2)
-	wg.Go(func() { s.runner.Run(s.ctx) })
-	wg.Go(func() { fail <- s.endpoint.Serve(s.ctx) })
-	wg.Go(func() {
+	serving.Go(func() { fail <- s.endpoint.Serve(s.ctx) })
+	serving.Go(func() {
 		if err := s.operators.serve(); err != nil {
 			fail <- err
 		}
@@ -165,16 +186,24 @@ func (s *Server) Run(ctx context.Context) error {
 	var err error
 	select {
 	case <-s.endpoint.Ready():
+		s.deciding.run(s.runner.Run)
+		for id := range s.gone {
+			_ = s.runner.Do(orbit.Hangup{Leg: id}) // it runs: there is room
+		}
+		s.notifier.Resume()
 		s.ready()
+		serving.Go(func() { s.manager(systemd.Watchdog(s.ctx, s.alive)) })
 		select {
 		case err = <-fail:
 		case <-ctx.Done():
+			s.manager(systemd.Stopping())
+			s.linger(fail)
 		}
 	case err = <-fail:
 	case <-ctx.Done():
 	}
 	s.stop()
-	wg.Wait()
+	serving.Wait()
 	return err
 }
 
@@ -183,27 +212,34 @@ func (s *Server) ready() {
 	for _, l := range s.o.Listeners {
 		s.log.Info().Str("network", l.Network).Str("address", address(l)).Msg("listening")
 	}
-	s.log.Info().Str("version", s.o.Version).Int("orbits", len(s.o.Config.Orbits)).Msg("ready")
+	s.log.Info().Str("version", s.o.Version).Int("orbits", len(s.config.Load().Orbits)).Msg("ready")
+	for _, l := range s.sockets {
+		s.log.Warn().Stringer("socket", l).Msg("passed socket is neither in sip.listen nor admin.listen")
+	}
+	if err := s.sockets.Close(); err != nil {
+		s.log.Warn().Err(err).Msg("passed socket not closed")
+	}
+	s.manager(systemd.Ready())
 	if s.o.Ready != nil {
 		s.o.Ready()
 	}
 }
 
-// stop: refuse, drain, close, under a deadline.
-func (s *Server) stop() {
-	ctx, cancel := context.WithTimeout(context.Background(), grace)
-	defer cancel()
-	s.operators.admin.SetReady(false)
-	_ = s.runner.Ask(ctx, orbit.Drain{End: true})
-	s.log.Info().Int("legs", s.legs.Count()).Msg("stopping")
-	s.legs.Close(ctx)
-	s.notifier.Close()
-	s.operators.stop(ctx)
-	s.cancel()
+// alive reports whether the decider decides: what a watchdog wants to know.
+func (s *Server) alive(ctx context.Context) error {
+	return s.runner.Look(ctx, func(*orbit.State) {})
+}
+
+// manager takes note of what a service manager could not be told.
+func (s *Server) manager(err error) {
+	if err != nil && s.ctx.Err() == nil {
+		s.log.Warn().Err(err).Msg("service manager not told")
+	}
 }
 
 // close releases everything that New opened.
 func (s *Server) close() {
+	s.deciding.end()
 	s.cancel()
 	if s.endpoint != nil {
 		s.endpoint.Shutdown()

@@ -39,8 +39,7 @@ func orbitSettings(o *config.Orbit) orbit.Orbit {
 }
 
 // policy is the configuration as legs see it.
-func (s *Server) policy() *leg.Policy {
-	c := &s.o.Config
+func (s *Server) policy(c *config.Config) *leg.Policy {
 	return &leg.Policy{
 		Domains: c.SIP.Domains, Trusted: c.Access.Trusted, ReturnUsers: c.Access.ReturnUsers,
 		OutboundProxy: c.SIP.OutboundProxy, ParkerHeaders: c.Park.ParkerHeaders,

@@ -3,6 +3,9 @@ package server
 import (
 	"net/netip"
 	"strings"
+	"sync/atomic"
+
+	"github.com/emiago/sipgo/sip"
 
 	"parkd/internal/blf"
 	"parkd/internal/config"
@@ -12,12 +15,15 @@ import (
 )
 
 // endpointOptions is the configuration as the SIP endpoint sees it.
-func (s *Server) endpointOptions(known func(user string) bool) (sipua.Options, error) {
-	c := &s.o.Config
-	conf, err := dialTLS(&c.SIP.TLS)
-	if err != nil {
-		return sipua.Options{}, err
+func (s *Server) endpointOptions(known func(user string) bool) sipua.Options {
+	return sipua.Options{
+		Listeners: s.o.Listeners, DialTLS: s.certs.dialing(), Log: s.log, Settings: s.endpointSettings(s.config.Load()),
+		Known: known, OnRefused: s.operators.metrics.Refused,
 	}
+}
+
+// endpointSettings is the part of it that may change.
+func (s *Server) endpointSettings(c *config.Config) sipua.Settings {
 	set := sipua.Settings{
 		Advertise: c.SIP.Advertise, UserAgent: "parkd/" + s.o.Version,
 		Access:        sipua.Access{Trusted: c.Access.Trusted, Realm: c.Access.Realm},
@@ -30,28 +36,39 @@ func (s *Server) endpointOptions(known func(user string) bool) (sipua.Options, e
 	for _, cr := range c.SIP.Credentials {
 		set.Credentials = append(set.Credentials, sipua.Credential{Realm: cr.Realm, Username: cr.Username, Password: cr.Password.Reveal()})
 	}
-	return sipua.Options{
-		Listeners: s.o.Listeners, DialTLS: conf, Log: s.log, Settings: set, Known: known, OnRefused: s.operators.metrics.Refused,
-	}, nil
+	return set
 }
 
 // buildUsages makes the INVITE and SUBSCRIBE usages and hands them what comes in.
 func (s *Server) buildUsages(w *world, m leg.Media) {
-	c := &s.o.Config
+	s.lamps = newLamps(s.config.Load(), w)
 	s.notifier = presence.New(presence.Options{
 		Endpoint: s.endpoint, Table: s.table, Wheel: s.wheel, Log: s.log,
-		Source: newLamps(c, w), Refused: s.operators.metrics.Refused, Observe: s.operators.metrics.Notified,
+		Journal: subscriptions{s.o.Store}, Epoch: s.o.Store.Epoch(),
+		Source: s.lamps, Refused: s.operators.metrics.Refused, Observe: s.operators.metrics.Notified,
 	})
 	s.legs = leg.New(s.ctx, leg.Options{
 		Endpoint: s.endpoint, Table: s.table, Wheel: s.wheel, Media: m, Decider: s.runner,
-		Watchers: watchers{s.notifier}, Policy: s.policy(), Refused: s.operators.metrics.Refused, Log: s.log,
+		Watchers: watchers{s.notifier}, Policy: s.policy(s.config.Load()), Epoch: s.o.Store.Epoch(), Refused: s.operators.metrics.Refused, Log: s.log,
 	})
 	w.legs, w.notifier = s.legs, s.notifier
 	s.endpoint.Handle("INVITE", s.legs.Invite)
 	s.endpoint.Handle("SUBSCRIBE", s.notifier.Subscribe)
 	s.endpoint.HandleInDialog(s.table.Request)
 	s.endpoint.HandleACK(s.table.ACK)
-	s.endpoint.HandleStray(s.notifier.Stray)
+	s.endpoint.HandleStray(s.stray)
+	s.endpoint.HandleConnect(s.notifier.Connected)
+}
+
+// stray hands a response that matches no transaction to the usage of its method.
+func (s *Server) stray(res *sip.Response) {
+	switch cseq := res.CSeq(); {
+	case cseq == nil:
+	case cseq.MethodName == sip.INVITE:
+		s.legs.Stray(res)
+	default:
+		s.notifier.Stray(res)
+	}
 }
 
 // own reports which addresses are our own listeners'.
@@ -115,15 +132,30 @@ func (w watchers) Showing(invite *sipua.Request, resource string) string {
 // lamps are the documents of orbits. It implements presence.Source.
 type lamps struct {
 	world    *world
-	profiles map[string]blf.Profile
+	profiles atomic.Pointer[map[string]blf.Profile]
 }
 
 func newLamps(c *config.Config, w *world) *lamps {
-	l := &lamps{world: w, profiles: map[string]blf.Profile{}}
-	for i := range c.Orbits {
-		l.profiles[c.Orbits[i].Extension] = blf.Profile{Confirmed: strings.EqualFold(c.Orbits[i].Lamp.State, "confirmed")}
-	}
+	l := &lamps{world: w}
+	l.use(c)
 	return l
+}
+
+// use has documents follow a configuration. It returns the orbits whose lamps
+// look different now.
+func (l *lamps) use(c *config.Config) (changed []string) {
+	profiles := make(map[string]blf.Profile, len(c.Orbits))
+	for i := range c.Orbits {
+		profiles[c.Orbits[i].Extension] = blf.Profile{Confirmed: strings.EqualFold(c.Orbits[i].Lamp.State, "confirmed")}
+	}
+	if old := l.profiles.Swap(&profiles); old != nil {
+		for ext, p := range profiles {
+			if before, ok := (*old)[ext]; ok && before != p {
+				changed = append(changed, ext)
+			}
+		}
+	}
+	return changed
 }
 
 // Resolve implements presence.Source.
@@ -141,7 +173,7 @@ func (l *lamps) Document(resource string, p presence.Params) (presence.Document,
 	}
 	return presence.Document{
 		Body: blf.Document(v, blf.Doc{
-			Entity: p.Entity, Version: p.Version, Profile: l.profiles[resource], Target: p.Target, Limit: limit,
+			Entity: p.Entity, Version: p.Version, Profile: (*l.profiles.Load())[resource], Target: p.Target, Limit: limit,
 		}),
 		ContentType: "application/dialog-info+xml",
 		Shown:       blf.Shown(v),

@@ -39,7 +39,11 @@ func (w *world) Carry(e orbit.Effect) { w.legs.Carry(e) }
 func (w *world) Show(v orbit.View) {
 	w.mu.Lock()
 	before, known := w.views[v.Orbit]
-	w.views[v.Orbit] = v
+	if v.Gone {
+		delete(w.views, v.Orbit)
+	} else {
+		w.views[v.Orbit] = v
+	}
 	w.mu.Unlock()
 	if !known || !v.SameLamp(before) {
 		w.notifier.Changed(v.Orbit)

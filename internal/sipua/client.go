@@ -66,9 +66,9 @@ func (t *Transaction) run(ctx context.Context) {
 		return
 	}
 	answered := map[string]bool{}
-	for {
+	for try := 0; ; try++ {
 		req := t.req.Load()
-		tx, l, err := t.e.begin(ctx, req, t.to, &t.flow)
+		tx, l, err := t.e.begin(ctx, req, t.to, tryBranch(t.to.Branch, try), &t.flow)
 		if err != nil {
 			t.emit(nil, err)
 			return
@@ -217,7 +217,7 @@ func failure(req *sip.Request, err error) error {
 }
 
 // begin starts a transaction over the first way that works.
-func (e *Endpoint) begin(ctx context.Context, req *sip.Request, to Target, flow *atomic.Pointer[Flow]) (*sip.ClientTx, *layer, error) {
+func (e *Endpoint) begin(ctx context.Context, req *sip.Request, to Target, branch string, flow *atomic.Pointer[Flow]) (*sip.ClientTx, *layer, error) {
 	list, err := e.hops(ctx, req, to)
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w: %w", req.Method, ErrTransport, err)
@@ -226,7 +226,7 @@ func (e *Endpoint) begin(ctx context.Context, req *sip.Request, to Target, flow 
 	list = e.large(req, list)
 	var faults []error
 	for i, h := range list {
-		e.address(req, h)
+		e.address(req, h, branch)
 		f := h.flow()
 		flow.Store(&f)
 		if req.IsInvite() && h.layer.packet != nil {
@@ -301,11 +301,11 @@ func complete(req *sip.Request, agent string) {
 
 // address writes the Via for a hop and tells sipgo which socket to use: by the
 // local address, to the letter, on UDP; by the remote one on streams.
-func (e *Endpoint) address(req *sip.Request, h hop) {
+func (e *Endpoint) address(req *sip.Request, h hop, branch string) {
 	host, port := e.sentBy(h.flow())
 	req.PrependHeader(&sip.ViaHeader{
 		ProtocolName: "SIP", ProtocolVersion: "2.0", Transport: strings.ToUpper(h.network), Host: host, Port: port,
-		Params: sip.HeaderParams{{K: "branch", V: NewBranch()}, {K: "rport"}}, // RFC 3581 3
+		Params: sip.HeaderParams{{K: "branch", V: branch}, {K: "rport"}}, // RFC 3581 3
 	})
 	req.SetTransport(strings.ToUpper(h.network))
 	req.SetDestination(h.addr)

@@ -113,6 +113,7 @@ type Endpoint struct {
 	contacts contacts
 	noTCP    noTCP
 
+	frozen    atomic.Bool
 	ready     chan struct{} // closed when every UDP listener can send
 	unready   atomic.Int32
 	done      chan struct{}
@@ -260,6 +261,18 @@ func (e *Endpoint) Shutdown() {
 		e.cancels.close()
 	})
 	e.serving.Wait()
+}
+
+// Freeze takes in nothing any more, while what was taken in before may still be
+// answered: packets stay where they are, for whoever has the sockets next, or are
+// sent again by their senders. Shutdown follows.
+func (e *Endpoint) Freeze() {
+	e.frozen.Store(true)
+	for _, l := range e.layers {
+		if l.packet != nil {
+			_ = l.packet.SetReadDeadline(time.Now()) // wakes the reader; not every socket can
+		}
+	}
 }
 
 // enter counts a goroutine that Shutdown waits for; false = it has begun.

@@ -40,6 +40,8 @@ type layer struct {
 	tcp    netip.AddrPort // listeners' addresses, of the stream layer
 	tls    netip.AddrPort
 
+	connect func(Flow) // of the stream layer; written before Serve only
+
 	rejected rejected
 }
 
@@ -157,6 +159,8 @@ func (l *layer) strayResponse(res *sip.Response) {
 	defer l.e.recovered("stray response")
 	if ack := l.rejected.ack(res); ack != nil {
 		l.acknowledge(ack)
+	}
+	if cseq := res.CSeq(); cseq != nil && cseq.MethodName == repeated {
 		return
 	}
 	if l.e.stray != nil && !l.e.closed() {

@@ -76,7 +76,14 @@ func (p *packetConn) ReadFrom(b []byte) (int, net.Addr, error) {
 	})
 	wait := readBackoff
 	for {
+		if p.layer.e.frozen.Load() {
+			<-p.layer.e.done
+			return 0, nil, net.ErrClosed
+		}
 		n, addr, err := p.PacketConn.ReadFrom(b)
+		if err != nil && p.layer.e.frozen.Load() {
+			continue
+		}
 		if err != nil {
 			if errors.Is(err, net.ErrClosed) || !p.pause(wait) {
 				return 0, nil, net.ErrClosed

@@ -40,7 +40,7 @@ func (l *layer) receive(m sip.Message) {
 
 // ack hands an ACK to its handler.
 func (l *layer) ack(req *sip.Request) {
-	if l.e.acks == nil || syntax(req) != nil {
+	if l.e.acks == nil || l.e.frozen.Load() || syntax(req) != nil {
 		return
 	}
 	var conn sip.Connection
@@ -59,6 +59,9 @@ func (t text) String() string { return string(t) }
 
 // request takes a new transaction, on a goroutine of its own.
 func (l *layer) request(req *sip.Request, tx *sip.ServerTx) {
+	if l.e.frozen.Load() {
+		return
+	}
 	if req.IsAck() { // seen by receive; sipgo has made a transaction of it
 		tx.Terminate()
 		return

@@ -25,7 +25,8 @@ type Request struct {
 	User    string // who authenticated; "" if trusted by address, or in a dialog
 
 	e        *Endpoint
-	tx       *sip.ServerTx // nil for ACK
+	tx       *sip.ServerTx // nil for ACK, and when revived
+	revived  bool
 	state    atomic.Int32
 	onCancel atomic.Pointer[func()]
 	tag      atomic.Pointer[string] // To tag of our responses
@@ -37,10 +38,13 @@ type Request struct {
 // has been sent; ErrAnswered: there was another final response before;
 // ErrTransport, wrapped, with the cause. Text in it is made fit for a header.
 func (r *Request) Respond(res *sip.Response) error {
+	sanitize(res)
+	if r.revived {
+		return r.direct(res)
+	}
 	if r.tx == nil {
 		return fmt.Errorf("ACK: %w", ErrAnswered)
 	}
-	sanitize(res)
 	if res.IsProvisional() {
 		return r.provisional(res)
 	}

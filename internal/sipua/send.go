@@ -11,16 +11,19 @@ type Target struct {
 	// Flow is the way the peer last came. On UDP its socket is used; on TCP
 	// and TLS the live connection to Remote, else a new one. Zero = chosen by
 	// the address.
-	Flow Flow
+	Flow Flow `json:"flow"`
 	// Addr overrides where to, as host:port, on Flow.Network (udp if empty).
-	Addr string
+	Addr string `json:"addr,omitempty"`
 	// URI is the next hop; "" = the top Route, else the Request-URI
 	// (RFC 3261 8.1.2). Dialogs set it, for strict routers' sake.
-	URI string
+	URI string `json:"uri,omitempty"`
+	// Branch is that of the Via of the first try; "" = a new one. Set it for an
+	// INVITE that CancelLost may have to take back.
+	Branch string `json:"branch,omitempty"`
 	// Reseq is asked for a fresh CSeq when a challenge is answered: it must
 	// get one from the dialog, on whatever goroutine owns that, and pass it to
 	// use. nil = the old one plus 1.
-	Reseq func(use func(cseq uint32))
+	Reseq func(use func(cseq uint32)) `json:"-"`
 }
 
 // Request starts a client transaction and returns at once. Via, Max-Forwards

@@ -18,7 +18,7 @@ func (e *Endpoint) send(req *sip.Request, to Target) error {
 		complete(req, e.settings.Load().UserAgent)
 		var faults []error
 		for _, h := range list {
-			e.address(req, h)
+			e.address(req, h, NewBranch())
 			if err = h.layer.tpl.WriteMsg(req); err == nil {
 				return nil
 			}

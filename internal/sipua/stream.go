@@ -95,8 +95,9 @@ func (c *streamConn) SetReadDeadline(t time.Time) error {
 
 func (c *streamConn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
-	if n > 0 {
+	if n > 0 && !c.heard.Load() {
 		c.heard.Store(true)
+		c.connected()
 	}
 	return n, err
 }

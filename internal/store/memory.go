@@ -16,26 +16,19 @@ type Memory struct {
 
 // medium is what handles of the same keys share.
 type medium struct {
-	mu      sync.Mutex // guards everything below; done is called without it
-	values  map[string][]byte
-	epoch   uint64   // of the newest handle
-	closed  bool     // the newest handle is
-	broken  error    // why nothing can be written now
-	debt    debt     // what could not be written
-	results []result // whose done is to be called, in order
-	calling bool     // somebody calls them
-	idle    *sync.Cond
-}
+	reports *reports
 
-type result struct {
-	done func(error)
-	err  error
+	mu     sync.Mutex // guards everything below
+	values map[string][]byte
+	epoch  uint64 // of the newest handle
+	closed bool   // the newest handle is
+	broken error  // why nothing can be written now
+	debt   debt   // what could not be written
 }
 
 // NewMemory returns an empty store.
 func NewMemory() *Memory {
-	m := &medium{values: map[string][]byte{}, debt: debt{}}
-	m.idle = sync.NewCond(&m.mu)
+	m := &medium{reports: newReports(), values: map[string][]byte{}, debt: debt{}}
 	return m.open()
 }
 
@@ -52,32 +45,26 @@ func (m *medium) open() *Memory {
 	return &Memory{medium: m, epoch: m.epoch}
 }
 
-// Break makes writing fail with err, as a full disk does; nil repairs it.
+// Break makes writing fail with err, as a full disk does. nil repairs it, and
+// what could not be written is written.
 func (m *Memory) Break(err error) {
 	m.medium.mu.Lock()
 	defer m.medium.mu.Unlock()
-	m.medium.broken = err
+	if m.medium.broken = err; err == nil && !m.medium.closed {
+		m.medium.pay()
+	}
 }
 
 // Append implements Store.
 func (m *Memory) Append(b Batch, done func(error)) {
-	d := m.medium
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.results = append(d.results, result{done, d.write(m.epoch, b)})
-	if d.calling {
-		return // whoever does calls this one too
-	}
-	d.calling = true
-	for len(d.results) > 0 {
-		r := d.results[0]
-		d.results = d.results[1:]
-		d.mu.Unlock()
-		r.done(r.err)
-		d.mu.Lock()
-	}
-	d.calling = false
-	d.idle.Broadcast()
+	m.medium.append(m.epoch, b, done)
+	m.medium.reports.run()
+}
+
+func (m *medium) append(epoch uint64, b Batch, done func(error)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.reports.add(result{done, m.write(epoch, b)})
 }
 
 // write is Append without its report.
@@ -95,6 +82,12 @@ func (m *medium) write(epoch uint64, b Batch) error {
 	if m.broken != nil {
 		return m.broken
 	}
+	m.pay()
+	return nil
+}
+
+// pay writes what is owed.
+func (m *medium) pay() {
 	for k, v := range m.debt {
 		if v == nil {
 			delete(m.values, k)
@@ -103,7 +96,6 @@ func (m *medium) write(epoch uint64, b Batch) error {
 		}
 	}
 	clear(m.debt)
-	return nil
 }
 
 // Load implements Store.
@@ -126,16 +118,28 @@ func (m *Memory) Load(prefix string) (map[string][]byte, error) {
 // Epoch implements Store.
 func (m *Memory) Epoch() uint64 { return m.epoch }
 
+// Fault implements Store.
+func (m *Memory) Fault() error {
+	d := m.medium
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case m.epoch != d.epoch:
+		return ErrFenced
+	case len(d.debt) > 0:
+		return d.broken
+	}
+	return nil
+}
+
 // Close implements Store.
 func (m *Memory) Close() error {
 	d := m.medium
 	d.mu.Lock()
-	defer d.mu.Unlock()
 	if m.epoch == d.epoch {
 		d.closed = true
 	}
-	for d.calling {
-		d.idle.Wait()
-	}
+	d.mu.Unlock()
+	d.reports.wait()
 	return nil
 }

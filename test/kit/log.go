@@ -3,20 +3,51 @@ package kit
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/rs/zerolog"
 )
 
-// Log keeps what a server logs.
+// Log keeps what the servers of a site log.
 type Log struct {
-	mu    sync.Mutex // leaf
-	lines []string
+	mu       sync.Mutex // leaf
+	lines    []string
+	expected []string
+}
+
+// Expect has lines with that text count as no faults.
+func (l *Log) Expect(text string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.expected = append(l.expected, text)
 }
 
 // Logger is one that writes to the log.
-func (l *Log) Logger() zerolog.Logger { return zerolog.New(l).Level(zerolog.DebugLevel) }
+func (l *Log) Logger() zerolog.Logger { return l.voice().logger() }
+
+// voice is the log as one server has it, until it is killed: what it says then
+// is heard by nobody.
+type voice struct {
+	log  *Log
+	dead atomic.Bool
+}
+
+func (l *Log) voice() *voice { return &voice{log: l} }
+
+func (v *voice) logger() zerolog.Logger { return zerolog.New(v).Level(zerolog.DebugLevel) }
+
+func (v *voice) mute() { v.dead.Store(true) }
+
+// Write implements io.Writer.
+func (v *voice) Write(b []byte) (int, error) {
+	if v.dead.Load() {
+		return len(b), nil
+	}
+	return v.log.Write(b)
+}
 
 // Write implements io.Writer: a line each.
 func (l *Log) Write(b []byte) (int, error) {
@@ -61,7 +92,8 @@ func (l *Log) Faults() (list []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, line := range l.lines {
-		if strings.Contains(line, `"level":"error"`) || strings.Contains(line, "panic") {
+		wanted := slices.ContainsFunc(l.expected, func(text string) bool { return strings.Contains(line, text) })
+		if !wanted && strings.Contains(line, `"level":"error"`) || strings.Contains(line, "panic") {
 			list = append(list, line)
 		}
 	}

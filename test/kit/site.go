@@ -6,18 +6,15 @@
 package kit
 
 import (
-	"context"
 	"fmt"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"parkd/internal/config"
-	"parkd/internal/rtpmusic"
-	"parkd/internal/server"
-	"parkd/internal/sipua"
 	"parkd/internal/store"
 	"parkd/test/kit/fakenet"
 	"parkd/test/kit/ladder"
@@ -32,17 +29,25 @@ const linger = 40 * time.Second
 
 // Site is a parkd with its phones.
 type Site struct {
-	T      *testing.T
-	Net    *fakenet.Net
-	Ladder *ladder.Recorder
-	Log    *Log
-	Config config.Config
-	Store  store.Store // of the next Start; nil = a new one in memory
+	T         *testing.T
+	Net       *fakenet.Net
+	Ladder    *ladder.Recorder
+	Log       *Log
+	Config    config.Config
+	Store     store.Store  // of the next Start; nil = a new one in memory
+	Operator  *Operator    // nil = there is no HTTP interface
+	Restarted func(Outage) // told of each end of an outage, on a goroutine of its own
 
-	phones []*phone.Phone
-	stop   context.CancelFunc
-	ended  chan error
-	killed []chan error // servers that wind down
+	mu      sync.Mutex // leaf; guards all below
+	coming  int        // successors that are to start, or whose Restarted runs
+	settled *sync.Cond // coming is 0
+	phones  []*phone.Phone
+	life    *life   // the server that runs; nil = none
+	killed  []*life // they wind down
+	medium  *store.Memory
+	slow    time.Duration // what a batch takes on medium
+	cuts    []Cut         // of the servers to come
+	outages []Outage
 }
 
 // Configure changes the configuration of a site: 701-710, one call each, with
@@ -58,7 +63,7 @@ func Run(t *testing.T, configure Configure, scenario func(*Site)) {
 // RunSlow is Run with a journal on a disk that takes so long for each batch.
 func RunSlow(t *testing.T, configure Configure, disk time.Duration, scenario func(*Site)) {
 	t.Helper()
-	run(t, configure, func() store.Store { return &slowStore{Store: store.NewMemory(), disk: disk} }, scenario)
+	run(t, configure, func() store.Store { return newDisk(store.NewMemory(), disk, newCutter(nil)) }, scenario)
 }
 
 // RunOn is Run with a journal of the test's own, which it may break.
@@ -86,73 +91,13 @@ func run(t *testing.T, configure Configure, journal func() store.Store, scenario
 func NewSite(t *testing.T, configure Configure) *Site {
 	t.Helper()
 	s := &Site{T: t, Net: fakenet.New(), Ladder: ladder.New(), Log: &Log{}, Config: config.Default()}
+	s.settled = sync.NewCond(&s.mu)
 	s.Config.Store.Kind = "memory"
 	if configure != nil {
 		configure(&s.Config)
 	}
 	s.Net.Watch(s.Ladder.Watch)
 	return s
-}
-
-// Start starts the server and waits until it serves.
-func (s *Site) Start() {
-	s.T.Helper()
-	conn, err := s.Net.Listen(Server)
-	if err != nil {
-		s.T.Fatal(err)
-	}
-	ready := make(chan struct{})
-	srv, err := server.New(server.Options{
-		Config:    s.Config,
-		Log:       s.Log.Logger(),
-		Listeners: []sipua.Listener{{Network: "udp", Packet: conn}},
-		Listen:    func(addr netip.AddrPort) (rtpmusic.Conn, error) { return s.Net.Listen(addr) },
-		NoAdmin:   true,
-		Store:     s.Store,
-		Ready:     func() { close(ready) },
-	})
-	if err != nil {
-		s.T.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	s.stop, s.ended = stop, ended
-	go func() { ended <- srv.Run(ctx) }()
-	select {
-	case <-ready:
-	case err := <-s.ended:
-		s.T.Fatalf("server ended at its start: %v", err)
-	case <-time.After(phone.Patience):
-		s.T.Fatal("server does not get ready")
-	}
-}
-
-// Drain asks the server to stop and returns at once; Stopped waits for it.
-func (s *Site) Drain() { s.stop() }
-
-// Stopped waits until the server has stopped, and checks that it holds nothing
-// any more.
-func (s *Site) Stopped() {
-	s.T.Helper()
-	select {
-	case err := <-s.ended:
-		if err != nil {
-			s.T.Errorf("server: %v", err)
-		}
-	case <-time.After(time.Minute):
-		s.T.Fatal("server does not stop")
-	}
-	s.stop = nil
-	if left := s.Net.Bound(Server.Addr()); len(left) > 0 {
-		s.T.Errorf("server has stopped and still has bound %v", left)
-	}
-}
-
-// Stop stops the server.
-func (s *Site) Stop() {
-	s.T.Helper()
-	s.Drain()
-	s.Stopped()
 }
 
 // Nth gives a verdict to the n-th SIP packet from now on, from 0. It returns a
@@ -173,21 +118,18 @@ func (s *Site) Nth(n int, v fakenet.Verdict, spare func(fakenet.Packet) bool) *a
 	return count
 }
 
-// Kill ends the server as a power cut would: at once, without a word, and its
-// addresses are free for the next Start. What is left of it winds down unheard.
-func (s *Site) Kill() {
-	s.Net.Orphan(Server.Addr())
-	s.stop()
-	s.killed = append(s.killed, s.ended)
-	s.stop = nil
-}
-
 // Idle lets all transactions end and checks that the server holds no leg: that
 // no media port is open and that it says so itself.
 func (s *Site) Idle() {
 	s.T.Helper()
 	time.Sleep(linger)
 	synctest.Wait()
+	s.empty()
+}
+
+// empty checks that no media port is open, and has the server say so itself.
+func (s *Site) empty() {
+	s.T.Helper()
 	if ports := s.MediaPorts(); len(ports) > 0 {
 		s.T.Errorf("media ports still open: %v", ports)
 	}
@@ -212,7 +154,7 @@ func (s *Site) MediaPorts() []netip.AddrPort {
 // Phone adds a phone to the site; the first is at 10.0.1.1.
 func (s *Site) Phone(name string) *phone.Phone {
 	s.T.Helper()
-	host := netip.AddrFrom4([4]byte{10, 0, 1, byte(len(s.phones) + 1)})
+	host := netip.AddrFrom4([4]byte{10, 0, 1, byte(len(s.Phones()) + 1)})
 	return s.PhoneAt(name, netip.AddrPortFrom(host, 5060))
 }
 
@@ -221,11 +163,20 @@ func (s *Site) PhoneAt(name string, addr netip.AddrPort) *phone.Phone {
 	s.T.Helper()
 	p := phone.New(s.T, s.Net, name, addr, Server)
 	s.Ladder.Column(addr.Addr(), name)
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if len(s.phones) == 0 {
 		s.Ladder.Column(Server.Addr(), "parkd")
 	}
 	s.phones = append(s.phones, p)
 	return p
+}
+
+// Phones lists the phones of the site.
+func (s *Site) Phones() []*phone.Phone {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]*phone.Phone(nil), s.phones...)
 }
 
 // Wait lets time pass.
@@ -244,15 +195,8 @@ func (s *Site) Golden(name string) {
 // Close takes the phones off the network, ends a server that still runs, and
 // shows what happened if the test has failed.
 func (s *Site) Close() {
-	if s.stop != nil {
-		s.stop()
-		<-s.ended
-		s.stop = nil
-	}
-	for _, ended := range s.killed {
-		<-ended
-	}
-	for _, p := range s.phones {
+	s.end()
+	for _, p := range s.Phones() {
 		p.Close()
 	}
 	for _, fault := range s.Log.Faults() {

@@ -3,6 +3,8 @@ package sockets
 import (
 	"testing"
 	"time"
+
+	"parkd/test/live"
 )
 
 // prompt is within what time of the answer both must hear each other, though
@@ -19,32 +21,32 @@ func TestBothHearEachOtherAtOnce(t *testing.T) {
 			s := newSite(t)
 			s.start(plain)
 			ann, bob := s.phone("ann", "udp", s.host+":5060"), s.phone("bob", "udp", s.host+":5060")
-			parked := ann.park("701", bob, offer{formats: row.caller})
-			parked.media.talk(700)
-			parked.media.hear(5)
+			parked := ann.Park("701", bob, live.Offer{Formats: row.caller})
+			parked.Media.Talk(700)
+			parked.Media.Hear(5)
 
-			fetched := bob.dial("*4701", offer{formats: row.retriever})
-			answer := fetched.asked.at
-			fetched.media.talk(1100)
-			soon(t, "retriever hears the caller", answer, fetched.media.tone(700, 0))
-			soon(t, "caller hears the retriever", answer, parked.media.tone(1100, 0))
+			fetched := bob.Dial("*4701", live.Offer{Formats: row.retriever})
+			answer := fetched.Asked.At
+			fetched.Media.Talk(1100)
+			soon(t, "retriever hears the caller", answer, fetched.Media.Tone(700, 0))
+			soon(t, "caller hears the retriever", answer, parked.Media.Tone(1100, 0))
 			// From now on nothing else: no music, nobody else.
-			clear := parked.media.hear(10)
+			clear := parked.Media.Hear(10)
 			for _, p := range clear[1:] {
-				if !isTone(p.sound, rateOf(p.pt), 1100) {
+				if !live.IsTone(p.Sound, live.RateOf(p.PT), 1100) {
 					t.Error("the caller hears more than the retriever")
 					break
 				}
 			}
-			all := parked.media.from(0)
+			all := parked.Media.From(0)
 			for _, p := range all {
-				if p.ssrc != all[0].ssrc {
+				if p.SSRC != all[0].SSRC {
 					t.Error("another SSRC after the bridge")
 					break
 				}
 			}
-			parked.bye()
-			fetched.over()
+			parked.Bye()
+			fetched.Over()
 		})
 	}
 }
@@ -64,35 +66,35 @@ func TestKeysArePassedOnBetweenBridgedPhones(t *testing.T) {
 	s := newSite(t)
 	s.start(plain)
 	ann, bob := s.phone("ann", "udp", s.host+":5060"), s.phone("bob", "udp", s.host+":5060")
-	parked := ann.park("701", bob, offer{formats: "0", event: 101})
-	fetched := bob.dial("*4701", offer{formats: "9", event: 96})
+	parked := ann.Park("701", bob, live.Offer{Formats: "0", Event: 101})
+	fetched := bob.Dial("*4701", live.Offer{Formats: "9", Event: 96})
 	bothHear(t, parked, fetched)
 
-	parked.media.press('5')
-	keyAt(t, fetched.media, 96, 5)
-	fetched.media.press('#')
-	keyAt(t, parked.media, 101, 11)
+	parked.Media.Press('5')
+	keyAt(t, fetched.Media, 96, 5)
+	fetched.Media.Press('#')
+	keyAt(t, parked.Media, 101, 11)
 }
 
 // keyAt waits for the end of a key press.
-func keyAt(t *testing.T, m *media, pt uint8, code byte) {
+func keyAt(t *testing.T, m *live.Media, pt uint8, code byte) {
 	t.Helper()
-	var press []packet
-	m.until("a key", func(all []packet) bool {
+	var press []live.Packet
+	m.Until("a key", func(all []live.Packet) bool {
 		press = nil
 		for _, p := range all {
-			if p.pt == pt {
+			if p.PT == pt {
 				press = append(press, p)
 			}
 		}
-		return len(press) > 0 && press[len(press)-1].payload[1]&0x80 != 0
+		return len(press) > 0 && press[len(press)-1].Payload[1]&0x80 != 0
 	})
 	for i, p := range press {
-		if len(p.payload) != 4 || p.payload[0] != code || p.ts != press[0].ts || p.ssrc != press[0].ssrc {
-			t.Errorf("packet %d of the key: % x, timestamp %d", i, p.payload, p.ts)
+		if len(p.Payload) != 4 || p.Payload[0] != code || p.TS != press[0].TS || p.SSRC != press[0].SSRC {
+			t.Errorf("packet %d of the key: % x, timestamp %d", i, p.Payload, p.TS)
 		}
 	}
-	if !press[0].marker {
+	if !press[0].Marker {
 		t.Error("the key begins without a marker (RFC 4733 2.5.1.1)")
 	}
 }
@@ -109,30 +111,30 @@ media: {ports: MEDIA6}
 defaults: {transfer: {enabled: true, key: "0"}}
 `)
 			ann, bob := s.wide("udp", nil)("ann"), s.wide(network, nil)("bob")
-			parked := ann.park("701", bob, offer{})
-			parked.media.hear(3)
-			parked.media.press('7')
-			parked.media.hear(5)
+			parked := ann.Park("701", bob, live.Offer{})
+			parked.Media.Hear(3)
+			parked.Media.Press('7')
+			parked.Media.Hear(5)
 			if o := s.orbit("701"); o.State != "parked" {
 				t.Errorf("another key than the transfer key: %s", o.State)
 			}
-			parked.media.press('0')
-			back := bob.rung()
+			parked.Media.Press('0')
+			back := bob.Rung()
 			if o := s.orbit("701"); o.State != "returning" || o.Calls[0].State != "returning" {
 				t.Errorf("the API says %s, %s", o.State, o.Calls[0].State)
 			}
-			before := parked.media.heard()
-			parked.media.hear(5) // music goes on
-			if from := back.invite.Get("From"); from == "" || back.invite.FromTag() == "" {
+			before := parked.Media.Heard()
+			parked.Media.Hear(5) // music goes on
+			if from := back.Invite.Get("From"); from == "" || back.Invite.FromTag() == "" {
 				t.Errorf("INVITE from %q", from)
 			}
-			answer := back.pickup(offer{})
-			parked.media.talk(700)
-			back.media.talk(1100)
-			soon(t, "parker hears the caller", answer, back.media.tone(700, 0))
-			soon(t, "caller hears the parker", answer, parked.media.tone(1100, before))
-			back.bye()
-			parked.over()
+			answer := back.Pickup(live.Offer{})
+			parked.Media.Talk(700)
+			back.Media.Talk(1100)
+			soon(t, "parker hears the caller", answer, back.Media.Tone(700, 0))
+			soon(t, "caller hears the parker", answer, parked.Media.Tone(1100, before))
+			back.Bye()
+			parked.Over()
 			s.until("the return is counted", func() bool { return s.metric(`parkd_returns_total{result="answered"}`) == 1 })
 		})
 	}

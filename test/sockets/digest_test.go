@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"parkd/test/kit/wire"
+	"parkd/test/live"
 )
 
 // hash is H of RFC 7616 3.3.
@@ -93,21 +94,21 @@ func TestStrangersAreServedWithAPassword(t *testing.T) {
 			p := s.phone("ann", row.network, s.host+":5060")
 			for i, l := range []login{{"ann", "s3cret:&", "MD5"}, {"ann", "s3cret:&", want[0]}, {"bob", "hashed", row.hashed}} {
 				ext := fmt.Sprint(701 + i)
-				c := p.invite(ext, offer{})
-				m := c.expect(401)
+				c := p.Invite(ext, live.Offer{})
+				m := c.Expect(401)
 				if got := offered(m); strings.Join(got, " ") != strings.Join(want, " ") {
 					t.Errorf("offered %v, want %v", got, want)
 				}
-				c.retry(l.answer(t, m, "INVITE", p.at(ext)))
-				c.answered()
-				c.media.hear(2)
+				c.Retry(l.answer(t, m, "INVITE", p.At(ext)))
+				c.Answered()
+				c.Media.Hear(2)
 
-				w := p.watch(ext)
-				w.retry(l.answer(t, p.expect(w.asked, 401), "SUBSCRIBE", p.at(ext)))
-				w.served()
-				w.shows("early")
-				c.bye() // within a dialog nobody is asked again
-				w.shows("terminated")
+				w := p.Watch(ext)
+				w.Retry(l.answer(t, p.Expect(w.Asked, 401), "SUBSCRIBE", p.At(ext)))
+				w.Served()
+				w.Shows("early")
+				c.Bye() // within a dialog nobody is asked again
+				w.Shows("terminated")
 			}
 		})
 	}
@@ -122,21 +123,21 @@ func TestStrangersWithAWrongPasswordAreNotServed(t *testing.T) {
 		"wrong password": {"ann", "guess", "SHA-256"}, "unknown user": {"eve", "s3cret:&", "SHA-256"},
 		"hash by another algorithm": {"bob", "hashed", "MD5"}, "no password": {"ann", "", "MD5"},
 	} {
-		c := p.invite("701", offer{})
-		c.retry(l.answer(t, c.expect(401), "INVITE", p.at("701")))
-		m := c.expect(401)
+		c := p.Invite("701", live.Offer{})
+		c.Retry(l.answer(t, c.Expect(401), "INVITE", p.At("701")))
+		m := c.Expect(401)
 		if stale := field(m.Get("WWW-Authenticate"), "stale"); strings.EqualFold(stale, "true") {
 			t.Errorf("%s: said to be stale, so that the phone tries again", name)
 		}
-		w := p.watch("701")
-		w.retry(l.answer(t, p.expect(w.asked, 401), "SUBSCRIBE", p.at("701")))
-		p.expect(w.asked, 401)
+		w := p.Watch("701")
+		w.Retry(l.answer(t, p.Expect(w.Asked, 401), "SUBSCRIBE", p.At("701")))
+		p.Expect(w.Asked, 401)
 	}
 	// An answer for one request is none for another.
-	c := p.invite("701", offer{})
+	c := p.Invite("701", live.Offer{})
 	ann := login{"ann", "s3cret:&", "SHA-256"}
-	c.retry(ann.answer(t, c.expect(401), "SUBSCRIBE", p.at("701")))
-	c.expect(401)
+	c.Retry(ann.answer(t, c.Expect(401), "SUBSCRIBE", p.At("701")))
+	c.Expect(401)
 	if o := s.orbit("701"); o.State != "free" || o.Watchers != 0 {
 		t.Errorf("somebody is served: %+v", o)
 	}
@@ -150,20 +151,20 @@ func TestANonceOfBeforeARestartIsStale(t *testing.T) {
 	s := newSite(t)
 	s.start(fmt.Sprintf(strangers, "", hash("SHA-256", "bob:parkd:hashed")))
 	p := s.phone("ann", "udp", s.host+":5060")
-	c := p.invite("701", offer{})
-	first := c.expect(401)
+	c := p.Invite("701", live.Offer{})
+	first := c.Expect(401)
 	s.finish()
 	s.start(fmt.Sprintf(strangers, "", hash("SHA-256", "bob:parkd:hashed")))
 
 	ann := login{"ann", "s3cret:&", "SHA-256"}
-	c.retry(ann.answer(t, first, "INVITE", p.at("701")))
-	second := c.expect(401)
+	c.Retry(ann.answer(t, first, "INVITE", p.At("701")))
+	second := c.Expect(401)
 	if stale := field(second.Get("WWW-Authenticate"), "stale"); !strings.EqualFold(stale, "true") {
 		t.Errorf("not said to be stale: %s", second.Get("WWW-Authenticate"))
 	}
-	c.retry(ann.answer(t, second, "INVITE", p.at("701")))
-	c.answered()
-	c.bye()
+	c.Retry(ann.answer(t, second, "INVITE", p.At("701")))
+	c.Answered()
+	c.Bye()
 }
 
 func TestWithoutUsersStrangersAreForbidden(t *testing.T) {
@@ -171,6 +172,6 @@ func TestWithoutUsersStrangersAreForbidden(t *testing.T) {
 	s := newSite(t)
 	s.start("sip: {listen: [udp://HOST:5060]}\naccess: {trusted: []}\n")
 	p := s.phone("ann", "udp", s.host+":5060")
-	p.invite("701", offer{}).expect(403)
-	p.expect(p.watch("701").asked, 403)
+	p.Invite("701", live.Offer{}).Expect(403)
+	p.Expect(p.Watch("701").Asked, 403)
 }

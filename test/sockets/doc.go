@@ -1,8 +1,6 @@
 // Package sockets runs whole servers over real sockets in this process: UDP,
 // TCP and TLS, IPv4 and IPv6, RTP and HTTP, configured by YAML text as a user
-// writes it. Its phones are scripted and share no code with the server but
-// sipgo's parser and, to hear what was sent, the codecs, which have tests of
-// their own against references.
+// writes it. Its phones are those of package live.
 //
 // It promises that every server ends without an error, has logged none, and
 // leaves no goroutine. Where only order and time matter, package bubble is the

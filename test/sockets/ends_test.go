@@ -9,6 +9,7 @@ import (
 
 	"parkd/internal/server"
 	"parkd/test/kit"
+	"parkd/test/live"
 )
 
 func TestAStopHangsUpOnEverybody(t *testing.T) {
@@ -17,24 +18,24 @@ func TestAStopHangsUpOnEverybody(t *testing.T) {
 	_, conf := s.certify()
 	s.start(lampSite)
 	ann, ben, bob, desk := s.wide("udp", nil)("ann"), s.wide("tcp", nil)("ben"), s.wide("tls", conf)("bob"), s.wide("udp", nil)("desk")
-	parked := ann.park("701", desk, offer{})
-	bridged := ben.park("702", desk, offer{})
-	fetched := bob.dial("*4702", offer{})
+	parked := ann.Park("701", desk, live.Offer{})
+	bridged := ben.Park("702", desk, live.Offer{})
+	fetched := bob.Dial("*4702", live.Offer{})
 	bothHear(t, bridged, fetched)
 	if code, body := s.http("POST", "/api/v1/calls/"+s.orbit("701").Calls[0].ID+"/return"); code != 202 {
 		t.Fatalf("return: %d %s", code, body)
 	}
-	back := desk.rung()
+	back := desk.Rung()
 
 	took := s.finish() // Run returns nil
 	t.Logf("stopped in %v", took.Round(time.Millisecond))
 	if took > 2*time.Second {
 		t.Errorf("a stop took %v though everybody answered", took)
 	}
-	for _, c := range []*call{parked, bridged, fetched} {
-		c.over()
+	for _, c := range []*live.Call{parked, bridged, fetched} {
+		c.Over()
 	}
-	desk.await("CANCEL", func() bool { return back.cancelled })
+	desk.Await("CANCEL", func() bool { return back.Cancelled })
 	s.allFree()
 }
 

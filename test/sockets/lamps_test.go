@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"parkd/test/live"
 )
 
 const lampSite = `
@@ -23,25 +25,25 @@ func TestALampFollowsItsConnection(t *testing.T) {
 			_, conf := s.certify()
 			s.start(lampSite)
 			desk, ann := s.wide(network, conf)("desk"), s.wide("udp", nil)("ann")
-			l := desk.watch("701")
-			l.served()
-			if n := l.shows("terminated"); n.version != 0 {
-				t.Errorf("first document has version %d, want 0 (RFC 4235 4.1.1)", n.version)
+			l := desk.Watch("701")
+			l.Served()
+			if n := l.Shows("terminated"); n.Version != 0 {
+				t.Errorf("first document has version %d, want 0 (RFC 4235 4.1.1)", n.Version)
 			}
-			c := ann.park("701", desk, offer{})
-			n := l.shows("early")
-			t.Logf("lamp lit %v after the 200 of the park", n.at.Sub(c.asked.at).Round(10*time.Microsecond))
-			if n.conn != desk.conn {
+			c := ann.Park("701", desk, live.Offer{})
+			n := l.Shows("early")
+			t.Logf("lamp lit %v after the 200 of the park", n.At.Sub(c.Asked.At).Round(10*time.Microsecond))
+			if n.Conn != desk.Conn {
 				t.Error("NOTIFY came by another connection")
 			}
 			if got := s.orbit("701").Watchers; got != 1 {
 				t.Errorf("%d watchers, want 1", got)
 			}
 
-			desk.dial("*4701", offer{}).bye()
-			c.over()
-			l.shows("terminated")
-			l.refresh(0)
+			desk.Dial("*4701", live.Offer{}).Bye()
+			c.Over()
+			l.Shows("terminated")
+			l.Refresh(0)
 			s.until("nobody watches", func() bool { return s.orbit("701").Watchers == 0 })
 		})
 	}
@@ -53,15 +55,15 @@ func TestAPhoneIsServedFromTheFirstMoment(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	srv := s.build(plain)
-	var lamps []*lamp
+	var lamps []*live.Lamp
 	for i := range 10 {
 		p := s.phone(fmt.Sprintf("desk%d", i), "udp", s.host+":5060")
-		lamps = append(lamps, p.watch(fmt.Sprint(701+i)))
+		lamps = append(lamps, p.Watch(fmt.Sprint(701+i)))
 	}
 	s.run(srv)
 	for _, l := range lamps {
-		l.served()
-		l.shows("terminated")
+		l.Served()
+		l.Shows("terminated")
 	}
 }
 
@@ -74,21 +76,21 @@ func TestARefreshMovesALampToANewConnection(t *testing.T) {
 			_, conf := s.certify()
 			s.start(lampSite)
 			desk, ann := s.wide(network, conf)("desk"), s.wide("udp", nil)("ann")
-			l := desk.watch("701")
-			l.served()
-			l.shows("terminated")
+			l := desk.Watch("701")
+			l.Served()
+			l.Shows("terminated")
 
-			before := desk.local()
-			if err := desk.connect(); err != nil { // closes the old connection
+			before := desk.Local()
+			if err := desk.Connect(); err != nil { // closes the old connection
 				t.Fatal(err)
 			}
-			if desk.local() == before {
+			if desk.Local() == before {
 				t.Fatal("the phone has not moved")
 			}
-			l.refresh(3600)
-			ann.park("701", desk, offer{})
-			n := l.shows("early")
-			if n.conn != desk.conn {
+			l.Refresh(3600)
+			ann.Park("701", desk, live.Offer{})
+			n := l.Shows("early")
+			if n.Conn != desk.Conn {
 				t.Error("NOTIFY came by another connection")
 			}
 			if got := s.orbit("701").Watchers; got != 1 {

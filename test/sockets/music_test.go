@@ -1,10 +1,13 @@
 package sockets
 
 import (
+	"encoding/binary"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
+
+	"parkd/test/live"
 )
 
 const plain = "sip: {listen: [udp://HOST:5060]}\n"
@@ -22,16 +25,16 @@ func TestMusicIsOneEvenStreamOfRTP(t *testing.T) {
 			s := newSite(t)
 			s.start(plain)
 			ann := s.phone("ann", "udp", s.host+":5060")
-			c := ann.dial("701", offer{formats: format})
-			if !strings.Contains(c.asked.final.Body, "RTP/AVP "+format+" 101") {
-				t.Errorf("answered\n%s", c.asked.final.Body)
+			c := ann.Dial("701", live.Offer{Formats: format})
+			if !strings.Contains(c.Asked.Final.Body, "RTP/AVP "+format+" 101") {
+				t.Errorf("answered\n%s", c.Asked.Final.Body)
 			}
-			all := c.media.first(60)
-			if !all[0].marker {
+			all := c.Media.First(60)
+			if !all[0].Marker {
 				t.Error("music begins without a marker")
 			}
 			even(t, c, all, want.pt, 20)
-			if e := energy(join(all)); e < audible {
+			if e := live.Energy(live.Join(all)); e < live.Audible {
 				t.Errorf("silence: energy %.2g", e)
 			} else {
 				t.Logf("energy %.2g of full scale", e)
@@ -45,19 +48,19 @@ func TestMusicIsOneEvenStreamOfRTP(t *testing.T) {
 
 // even checks that packets are one stream from where the SDP says, one each
 // ptime ms. On a busy machine a packet may be left out: the timestamp says so.
-func even(t *testing.T, c *call, all []packet, pt uint8, ptime int) {
+func even(t *testing.T, c *live.Call, all []live.Packet, pt uint8, ptime int) {
 	t.Helper()
 	step, gaps, whole := uint32(8*ptime), uint32(0), 0
 	for i, p := range all {
-		if p.pt != pt || len(p.payload) != 8*ptime || p.from != c.media.remote || p.ssrc != all[0].ssrc {
-			t.Fatalf("packet %d: type %d, %d octets from %s of %x", i, p.pt, len(p.payload), p.from, p.ssrc)
+		if p.PT != pt || len(p.Payload) != 8*ptime || p.From != c.Media.Remote || p.SSRC != all[0].SSRC {
+			t.Fatalf("packet %d: type %d, %d octets from %s of %x", i, p.PT, len(p.Payload), p.From, p.SSRC)
 		}
 		if i == 0 {
 			continue
 		}
-		moved := p.ts - all[i-1].ts
-		if p.seq != all[i-1].seq+1 || moved == 0 || moved%step != 0 {
-			t.Fatalf("packet %d: sequence %d after %d, timestamp moved by %d, want %d", i, p.seq, all[i-1].seq, moved, step)
+		moved := p.TS - all[i-1].TS
+		if p.Seq != all[i-1].Seq+1 || moved == 0 || moved%step != 0 {
+			t.Fatalf("packet %d: sequence %d after %d, timestamp moved by %d, want %d", i, p.Seq, all[i-1].Seq, moved, step)
 		}
 		gaps += moved/step - 1
 		if moved == step {
@@ -66,11 +69,11 @@ func even(t *testing.T, c *call, all []packet, pt uint8, ptime int) {
 	}
 	n := len(all) - 1
 	frames := n + int(gaps)
-	span := all[n].at.Sub(all[0].at)
+	span := all[n].At.Sub(all[0].At)
 	worst := time.Duration(0)
 	for i := range all {
-		due := time.Duration(all[i].ts-all[0].ts) * time.Second / 8000
-		worst = max(worst, (all[i].at.Sub(all[0].at) - due).Abs())
+		due := time.Duration(all[i].TS-all[0].TS) * time.Second / 8000
+		worst = max(worst, (all[i].At.Sub(all[0].At) - due).Abs())
 	}
 	t.Logf("%d packets, %d left out, %v apart on average, worst %v off its time", n+1, gaps, (span / time.Duration(frames)).Round(time.Microsecond), worst.Round(10*time.Microsecond))
 	if want := time.Duration(frames*ptime) * time.Millisecond; (span - want).Abs() > 100*time.Millisecond {
@@ -89,8 +92,8 @@ func TestMusicComesInPacketsAsLongAsThePhoneWants(t *testing.T) {
 			s := newSite(t)
 			s.start(plain)
 			ann := s.phone("ann", "udp", s.host+":5060")
-			c := ann.dial("701", offer{formats: "8", ptime: ptime})
-			even(t, c, c.media.first(800/ptime), 8, ptime)
+			c := ann.Dial("701", live.Offer{Formats: "8", Ptime: ptime})
+			even(t, c, c.Media.First(800/ptime), 8, ptime)
 		})
 	}
 }
@@ -108,21 +111,21 @@ orbits:
   - {extension: "704"}
 `)
 	ann := s.phone("ann", "udp", s.host+":5060")
-	var calls []*call
+	var calls []*live.Call
 	for i, format := range []string{"0", "8", "9"} {
-		calls = append(calls, ann.dial(fmt.Sprint(701+i), offer{formats: format}))
+		calls = append(calls, ann.Dial(fmt.Sprint(701+i), live.Offer{Formats: format}))
 	}
-	other := ann.dial("704", offer{formats: "9"})
+	other := ann.Dial("704", live.Offer{Formats: "9"})
 	for _, c := range calls {
-		sound, rate := join(c.media.first(25)[5:]), rateOf(c.media.pt)
-		e, l, r := energy(sound), power(sound, rate, left), power(sound, rate, right)
-		t.Logf("%s: %.1f %% of the energy at %v Hz, %.1f %% at %v Hz", static[c.media.pt], 100*l/e, left, 100*r/e, right)
-		if l < 0.45*e || r < 0.45*e || e < audible {
-			t.Errorf("%s: not the file: energy %.2g, tones %.2g and %.2g", static[c.media.pt], e, l, r)
+		sound, rate := live.Join(c.Media.First(25)[5:]), live.RateOf(c.Media.PT)
+		e, l, r := live.Energy(sound), live.Power(sound, rate, left), live.Power(sound, rate, right)
+		t.Logf("%s: %.1f %% of the energy at %v Hz, %.1f %% at %v Hz", live.Static[c.Media.PT], 100*l/e, left, 100*r/e, right)
+		if l < 0.45*e || r < 0.45*e || e < live.Audible {
+			t.Errorf("%s: not the file: energy %.2g, tones %.2g and %.2g", live.Static[c.Media.PT], e, l, r)
 		}
 	}
-	sound := join(other.media.first(25)[5:])
-	if power(sound, 16000, left)+power(sound, 16000, right) > 0.5*energy(sound) {
+	sound := live.Join(other.Media.First(25)[5:])
+	if live.Power(sound, 16000, left)+live.Power(sound, 16000, right) > 0.5*live.Energy(sound) {
 		t.Error("an orbit with the default music plays the file")
 	}
 }
@@ -132,10 +135,10 @@ func TestEveryCallerHasTheMusicFromItsStart(t *testing.T) {
 	s := newSite(t)
 	s.start(plain)
 	ann, bob := s.phone("ann", "udp", s.host+":5060"), s.phone("bob", "udp", s.host+":5060")
-	first := ann.dial("701", offer{formats: "0"})
-	first.media.first(10)
-	second := bob.dial("702", offer{formats: "0"})
-	a, b := first.media.first(20), second.media.first(20)
+	first := ann.Dial("701", live.Offer{Formats: "0"})
+	first.Media.First(10)
+	second := bob.Dial("702", live.Offer{Formats: "0"})
+	a, b := first.Media.First(20), second.Media.First(20)
 	same, frames := 0, byTime(a)
 	for at, payload := range byTime(b) {
 		if other, ok := frames[at]; ok && other != payload {
@@ -147,17 +150,17 @@ func TestEveryCallerHasTheMusicFromItsStart(t *testing.T) {
 	if same < 5 {
 		t.Errorf("only %d packets to compare", same)
 	}
-	if a[0].ssrc == b[0].ssrc {
+	if a[0].SSRC == b[0].SSRC {
 		t.Error("two streams with one SSRC")
 	}
 }
 
 // byTime are the payloads of a stream by their time from its start: on a busy
 // machine some are left out.
-func byTime(list []packet) map[uint32]string {
+func byTime(list []live.Packet) map[uint32]string {
 	frames := map[uint32]string{}
 	for _, p := range list {
-		frames[p.ts-list[0].ts] = string(p.payload)
+		frames[p.TS-list[0].TS] = string(p.Payload)
 	}
 	return frames
 }
@@ -169,32 +172,55 @@ func TestAHeldCallerHearsNothingUntilResumed(t *testing.T) {
 	s := newSite(t)
 	s.start(plain)
 	ann, clock := s.phone("ann", "udp", s.host+":5060"), s.phone("clock", "udp", s.host+":5060")
-	c, beat := ann.dial("701", offer{}), clock.dial("702", offer{})
-	c.media.hear(10)
+	c, beat := ann.Dial("701", live.Offer{}), clock.Dial("702", live.Offer{})
+	c.Media.Hear(10)
 
-	m := c.reoffer("sendonly")
+	m := c.Reoffer("sendonly")
 	if !strings.Contains(m.Body, "a=recvonly") {
 		t.Errorf("answered\n%s", m.Body)
 	}
-	beat.media.hear(5) // what was under way has come
-	before := c.media.heard()
-	beat.media.hear(30)
-	if n := c.media.heard() - before; n > 0 {
+	beat.Media.Hear(5) // what was under way has come
+	before := c.Media.Heard()
+	beat.Media.Hear(30)
+	if n := c.Media.Heard() - before; n > 0 {
 		t.Errorf("%d packets to a held caller", n)
 	}
 
-	if m := c.reoffer("sendrecv"); !strings.Contains(m.Body, "a=sendrecv") {
+	if m := c.Reoffer("sendrecv"); !strings.Contains(m.Body, "a=sendrecv") {
 		t.Errorf("answered\n%s", m.Body)
 	}
-	c.media.hear(10)
-	all := c.media.from(before - 1)
+	c.Media.Hear(10)
+	all := c.Media.From(before - 1)
 	last, next := all[0], all[1]
-	if next.ssrc != last.ssrc || next.seq != last.seq+1 || !next.marker {
-		t.Errorf("goes on with %x %d (marker %v) after %x %d", next.ssrc, next.seq, next.marker, last.ssrc, last.seq)
+	if next.SSRC != last.SSRC || next.Seq != last.Seq+1 || !next.Marker {
+		t.Errorf("goes on with %x %d (marker %v) after %x %d", next.SSRC, next.Seq, next.Marker, last.SSRC, last.Seq)
 	}
-	gap := time.Duration(next.ts-last.ts) * time.Second / 8000
-	if passed := next.at.Sub(last.at); (gap - passed).Abs() > 250*time.Millisecond {
+	gap := time.Duration(next.TS-last.TS) * time.Second / 8000
+	if passed := next.At.Sub(last.At); (gap - passed).Abs() > 250*time.Millisecond {
 		t.Errorf("the timestamp moved by %v in %v", gap, passed)
 	}
-	c.bye()
+	c.Bye()
+}
+
+// stereo is a WAV file of two tones, one in each channel, 16 bit.
+func stereo(rate int, seconds, left, right float64) []byte {
+	n := int(seconds * float64(rate))
+	l, r := live.Sine(left, rate, 0, n), live.Sine(right, rate, 0, n)
+	b := append([]byte("RIFF"), 0, 0, 0, 0)
+	b = append(b, "WAVEfmt "...)
+	b = binary.LittleEndian.AppendUint32(b, 16)
+	b = binary.LittleEndian.AppendUint16(b, 1) // PCM
+	b = binary.LittleEndian.AppendUint16(b, 2) // channels
+	b = binary.LittleEndian.AppendUint32(b, uint32(rate))
+	b = binary.LittleEndian.AppendUint32(b, uint32(4*rate))
+	b = binary.LittleEndian.AppendUint16(b, 4)
+	b = binary.LittleEndian.AppendUint16(b, 16)
+	b = append(b, "data"...)
+	b = binary.LittleEndian.AppendUint32(b, uint32(4*n))
+	for i := range n {
+		b = binary.LittleEndian.AppendUint16(b, uint16(l[i]))
+		b = binary.LittleEndian.AppendUint16(b, uint16(r[i]))
+	}
+	binary.LittleEndian.PutUint32(b[4:], uint32(len(b)-8))
+	return b
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"parkd/test/kit/wire"
+	"parkd/test/live"
 )
 
 // everywhere listens on everything.
@@ -21,8 +22,8 @@ media: {ports: MEDIA6}
 `
 
 // wide is the network and address of parkd that a phone uses at everywhere.
-func (s *site) wide(kind string, conf *tls.Config) func(name string) *phone {
-	return func(name string) *phone {
+func (s *site) wide(kind string, conf *tls.Config) func(name string) *live.Phone {
+	return func(name string) *live.Phone {
 		s.Helper()
 		switch kind {
 		case "udp6":
@@ -48,20 +49,20 @@ func TestACallIsParkedFetchedAndEndedOverEveryNetwork(t *testing.T) {
 			s.start(everywhere)
 			ann, bob := s.wide(row.caller, conf)("ann"), s.wide(row.retriever, conf)("bob")
 
-			parked := ann.park("701", bob, offer{})
+			parked := ann.Park("701", bob, live.Offer{})
 			reachable(t, parked)
-			if from, at := parked.media.first(3)[0].from, parked.media.remote; from != at {
+			if from, at := parked.Media.First(3)[0].From, parked.Media.Remote; from != at {
 				t.Errorf("music comes from %s, the SDP says %s", from, at)
 			}
 
-			fetched := bob.dial("*4701", offer{})
+			fetched := bob.Dial("*4701", live.Offer{})
 			reachable(t, fetched)
-			if got, want := fetched.asked.final.Get("P-Asserted-Identity"), `"ANN" <sip:ann@`; !strings.HasPrefix(got, want) {
+			if got, want := fetched.Asked.Final.Get("P-Asserted-Identity"), `"ANN" <sip:ann@`; !strings.HasPrefix(got, want) {
 				t.Errorf("the retriever is shown %s, want %s...", got, want)
 			}
 			bothHear(t, parked, fetched)
-			fetched.bye()
-			parked.over()
+			fetched.Bye()
+			parked.Over()
 			s.until("orbit is free", func() bool { return s.orbit("701").State == "free" })
 		})
 	}
@@ -69,30 +70,30 @@ func TestACallIsParkedFetchedAndEndedOverEveryNetwork(t *testing.T) {
 
 // reachable checks that the Contact and the SDP of a 200 name the address and
 // port that the phone called, and its transport.
-func reachable(t *testing.T, c *call) {
+func reachable(t *testing.T, c *live.Call) {
 	t.Helper()
-	m := c.asked.final
-	server := netip.MustParseAddrPort(c.p.server)
+	m := c.Asked.Final
+	server := netip.MustParseAddrPort(c.Phone.Server)
 	contact := wire.Address(m.Get("Contact"))
 	if !strings.Contains(contact, "@"+server.String()) {
 		t.Errorf("Contact %s, called %s", contact, server)
 	}
-	if stream := c.p.network != "udp"; stream != strings.Contains(contact, ";transport="+c.p.network) {
-		t.Errorf("Contact %s over %s", contact, c.p.network)
+	if stream := c.Phone.Network != "udp"; stream != strings.Contains(contact, ";transport="+c.Phone.Network) {
+		t.Errorf("Contact %s over %s", contact, c.Phone.Network)
 	}
-	if got := c.media.remote.Addr(); got != server.Addr() {
+	if got := c.Media.Remote.Addr(); got != server.Addr() {
 		t.Errorf("SDP names %s, called %s", got, server.Addr())
 	}
 }
 
 // bothHear checks that the parties of a call hear each other.
-func bothHear(t *testing.T, a, b *call) {
+func bothHear(t *testing.T, a, b *live.Call) {
 	t.Helper()
-	fromA, fromB := a.media.heard(), b.media.heard()
-	a.media.talk(700)
-	b.media.talk(1100)
-	a.media.tone(1100, fromA)
-	b.media.tone(700, fromB)
+	fromA, fromB := a.Media.Heard(), b.Media.Heard()
+	a.Media.Talk(700)
+	b.Media.Talk(1100)
+	a.Media.Tone(1100, fromA)
+	b.Media.Tone(700, fromB)
 }
 
 func TestAListenerOnEveryAddressNamesTheOneThatThePhoneReached(t *testing.T) {
@@ -108,15 +109,15 @@ media: {ports: MEDIA6}
 	} {
 		ext := fmt.Sprint(701 + i)
 		p := s.phone(fmt.Sprintf("ann%d", i), row.network, net.JoinHostPort(row.host, port))
-		c := p.dial(ext, offer{})
+		c := p.Dial(ext, live.Offer{})
 		reachable(t, c)
-		c.media.hear(3)
-		l := p.watch(ext)
-		l.served()
-		if n := l.shows("early"); !strings.Contains(n.head.Get("Contact"), "@"+p.server) {
-			t.Errorf("NOTIFY from %s, subscribed at %s", n.head.Get("Contact"), p.server)
+		c.Media.Hear(3)
+		l := p.Watch(ext)
+		l.Served()
+		if n := l.Shows("early"); !strings.Contains(n.Head.Get("Contact"), "@"+p.Server) {
+			t.Errorf("NOTIFY from %s, subscribed at %s", n.Head.Get("Contact"), p.Server)
 		}
-		c.bye()
+		c.Bye()
 	}
 }
 
@@ -138,9 +139,9 @@ sip:
 	good := conf.Clone()
 	good.Certificates = []tls.Certificate{pair(t, a)}
 	ann := s.phoneTLS("ann", "tls", s.host+":5061", good)
-	parked := ann.dial("701", offer{})
-	parked.media.hear(5)
-	parked.bye()
+	parked := ann.Dial("701", live.Offer{})
+	parked.Media.Hear(5)
+	parked.Bye()
 }
 
 func pair(t *testing.T, a *authority) tls.Certificate {

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"parkd/test/live"
 )
 
 func TestOperatorsSeeTheCallsLife(t *testing.T) {
@@ -21,27 +23,27 @@ orbits:
 		}
 	}
 	ann, bob := s.phone("ann", "udp", s.host+":5060"), s.phone("bob", "udp", s.host+":5060")
-	w := bob.watch("701")
-	w.served()
-	w.shows("terminated")
+	w := bob.Watch("701")
+	w.Served()
+	w.Shows("terminated")
 	if o := s.orbit("701"); o.State != "free" || len(o.Calls) != 0 || o.Name != "Sales" || o.Music != "default" || !o.Enabled {
 		t.Errorf("free orbit: %+v", o)
 	}
 	if s.orbit("702").Enabled {
 		t.Error("702 is not enabled")
 	}
-	ann.invite("702", offer{}).expect(404)
+	ann.Invite("702", live.Offer{}).Expect(404)
 
-	parked := ann.park("701", bob, offer{formats: "8"})
-	w.shows("early")
-	parked.media.first(3)
+	parked := ann.Park("701", bob, live.Offer{Formats: "8"})
+	w.Shows("early")
+	parked.Media.First(3)
 	o := s.orbit("701")
 	if o.State != "parked" || len(o.Calls) != 1 || o.Watchers != 1 {
 		t.Fatalf("parked: %+v", o)
 	}
 	c := o.Calls[0]
-	if c.State != "parked" || c.Caller.Name != "ANN" || !strings.HasPrefix(c.Caller.URI, "sip:ann@"+ann.local().Addr().String()) ||
-		c.ParkedBy != bob.uri() || c.Codec != "PCMA" || c.ID == "" {
+	if c.State != "parked" || c.Caller.Name != "ANN" || !strings.HasPrefix(c.Caller.URI, "sip:ann@"+ann.Local().Addr().String()) ||
+		c.ParkedBy != bob.URI() || c.Codec != "PCMA" || c.ID == "" {
 		t.Errorf("call: %+v", c)
 	}
 	if age := time.Since(c.Since); age < 0 || age > patience {
@@ -54,14 +56,14 @@ orbits:
 		t.Errorf("%v parked calls", n)
 	}
 
-	fetched := bob.dial("*4701", offer{})
+	fetched := bob.Dial("*4701", live.Offer{})
 	s.until("the retrieve is counted", func() bool { return s.metric("parkd_retrieves_total") == 1 })
-	w.shows("terminated")
+	w.Shows("terminated")
 	if _, body := s.http("GET", "/api/v1/calls"); !strings.Contains(string(body), `"bridged"`) {
 		t.Errorf("calls: %s", body)
 	}
-	fetched.bye()
-	parked.over()
+	fetched.Bye()
+	parked.Over()
 	s.until("the call is gone", func() bool { _, b := s.http("GET", "/api/v1/calls"); return strings.TrimSpace(string(b)) == "[]" })
 	for name, want := range map[string]float64{
 		"parkd_parks_total": 1, "parkd_parked_calls": 0, "parkd_subscriptions": 1,
@@ -82,22 +84,22 @@ func TestAnOperatorSendsACallBack(t *testing.T) {
 	s := newSite(t)
 	s.start(plain)
 	ann, bob := s.phone("ann", "udp", s.host+":5060"), s.phone("bob", "udp", s.host+":5060")
-	w := bob.watch("701")
-	w.served()
-	parked := ann.park("701", bob, offer{})
+	w := bob.Watch("701")
+	w.Served()
+	parked := ann.Park("701", bob, live.Offer{})
 	id := s.orbit("701").Calls[0].ID
 	if code, body := s.http("POST", "/api/v1/calls/"+id+"/return"); code != 202 {
 		t.Fatalf("return: %d %s", code, body)
 	}
-	back := bob.rung()
+	back := bob.Rung()
 	if code, body := s.http("POST", "/api/v1/calls/"+id+"/return"); code != 409 {
 		t.Errorf("a second return: %d %s", code, body)
 	}
-	back.pickup(offer{})
+	back.Pickup(live.Offer{})
 	bothHear(t, parked, back)
-	w.shows("terminated")
-	parked.bye()
-	back.over()
+	w.Shows("terminated")
+	parked.Bye()
+	back.Over()
 }
 
 func TestAnOperatorEndsACall(t *testing.T) {
@@ -105,12 +107,12 @@ func TestAnOperatorEndsACall(t *testing.T) {
 	s := newSite(t)
 	s.start(plain)
 	ann, bob := s.phone("ann", "udp", s.host+":5060"), s.phone("bob", "udp", s.host+":5060")
-	parked := ann.park("701", bob, offer{})
+	parked := ann.Park("701", bob, live.Offer{})
 	id := s.orbit("701").Calls[0].ID
 	if code, body := s.http("DELETE", "/api/v1/calls/"+id); code != 204 {
 		t.Fatalf("drop: %d %s", code, body)
 	}
-	parked.over()
+	parked.Over()
 	s.until("the call is gone", func() bool { code, _ := s.http("DELETE", "/api/v1/calls/"+id); return code == 404 })
 	if o := s.orbit("701"); o.State != "free" {
 		t.Errorf("orbit is %s", o.State)

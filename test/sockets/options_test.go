@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"parkd/test/kit/wire"
+	"parkd/test/live"
 )
 
 func TestPhonesAreToldTheAdvertisedName(t *testing.T) {
@@ -20,28 +21,28 @@ func TestPhonesAreToldTheAdvertisedName(t *testing.T) {
 				want += ";transport=tcp"
 			}
 			ann, bob := s.phone("ann", network, s.host+":5060"), s.phone("bob", network, s.host+":5060")
-			w := bob.watch("701")
-			w.served()
-			if w.d.target != want {
-				t.Errorf("Contact of the subscription %s, want %s", w.d.target, want)
+			w := bob.Watch("701")
+			w.Served()
+			if w.Dialog.Target != want {
+				t.Errorf("Contact of the subscription %s, want %s", w.Dialog.Target, want)
 			}
-			dark := w.shows("terminated")
-			parked := ann.park("701", bob, offer{})
-			if parked.d.target != want {
-				t.Errorf("Contact of the call %s, want %s", parked.d.target, want)
+			dark := w.Shows("terminated")
+			parked := ann.Park("701", bob, live.Offer{})
+			if parked.Dialog.Target != want {
+				t.Errorf("Contact of the call %s, want %s", parked.Dialog.Target, want)
 			}
 			// Sound keeps the address that the phone called.
-			if got := parked.media.remote.Addr().String(); got != s.host {
+			if got := parked.Media.Remote.Addr().String(); got != s.host {
 				t.Errorf("SDP names %s, want %s", got, s.host)
 			}
-			for _, n := range []note{dark, w.shows("early")} {
-				if got := wire.Address(n.head.Get("Contact")); got != want {
+			for _, n := range []live.Note{dark, w.Shows("early")} {
+				if got := wire.Address(n.Head.Get("Contact")); got != want {
 					t.Errorf("Contact of a NOTIFY %s, want %s", got, want)
 				}
 			}
-			parked.bye() // to the advertised name, which parkd knows for its own
-			w.shows("terminated")
-			w.refresh(0)
+			parked.Bye() // to the advertised name, which parkd knows for its own
+			w.Shows("terminated")
+			w.Refresh(0)
 		})
 	}
 }
@@ -51,19 +52,19 @@ func TestPhonesAreToldTheConfiguredMediaAddress(t *testing.T) {
 	s := newSite(t)
 	s.start("sip: {listen: [udp://HOST:5060]}\nmedia: {address: 192.0.2.7}\n")
 	ann, bob := s.phone("ann", "udp", s.host+":5060"), s.phone("bob", "udp", s.host+":5060")
-	parked := ann.park("701", bob, offer{})
-	connection(t, "answer to the caller", parked.asked.final)
-	if got := parked.media.first(3)[0].from.Addr().String(); got != s.host {
+	parked := ann.Park("701", bob, live.Offer{})
+	connection(t, "answer to the caller", parked.Asked.Final)
+	if got := parked.Media.First(3)[0].From.Addr().String(); got != s.host {
 		t.Errorf("music comes from %s, want %s", got, s.host) // as a NAT would see it
 	}
-	if got := wire.Address(parked.asked.final.Get("Contact")); got != parked.p.at("701") {
-		t.Errorf("Contact %s, want %s", got, parked.p.at("701"))
+	if got := wire.Address(parked.Asked.Final.Get("Contact")); got != parked.Phone.At("701") {
+		t.Errorf("Contact %s, want %s", got, parked.Phone.At("701"))
 	}
-	fetched := bob.dial("*4701", offer{})
-	connection(t, "answer to the retriever", fetched.asked.final)
-	connection(t, "answer within the call", fetched.reoffer("sendonly"))
-	fetched.bye()
-	parked.over()
+	fetched := bob.Dial("*4701", live.Offer{})
+	connection(t, "answer to the retriever", fetched.Asked.Final)
+	connection(t, "answer within the call", fetched.Reoffer("sendonly"))
+	fetched.Bye()
+	parked.Over()
 }
 
 // An address of the other family is no use to a phone: it is told our own.
@@ -72,11 +73,11 @@ func TestTheConfiguredMediaAddressIsForItsFamily(t *testing.T) {
 	s := newSite(t)
 	s.start("sip: {listen: [\"udp://[::1]:PORT6\"]}\nmedia: {address: 192.0.2.7}\n")
 	ann, bob := s.phone("ann", "udp", fmt.Sprintf("[::1]:%d", s.port6)), s.phone("bob", "udp", fmt.Sprintf("[::1]:%d", s.port6))
-	parked := ann.park("701", bob, offer{})
-	if body := parked.asked.final.Body; !strings.Contains(body, "c=IN IP6 ::1") || strings.Contains(body, "192.0.2.7") {
+	parked := ann.Park("701", bob, live.Offer{})
+	if body := parked.Asked.Final.Body; !strings.Contains(body, "c=IN IP6 ::1") || strings.Contains(body, "192.0.2.7") {
 		t.Errorf("an IPv6 phone is told\n%s", body)
 	}
-	parked.bye()
+	parked.Bye()
 }
 
 // connection checks that every c= line of a description is 192.0.2.7.

@@ -2,6 +2,7 @@ package sockets
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -19,10 +20,11 @@ import (
 	"parkd/internal/config"
 	"parkd/internal/server"
 	"parkd/test/kit"
+	"parkd/test/live"
 )
 
 // patience is how long anything that must happen may take on a busy machine.
-const patience = 10 * time.Second
+const patience = live.Patience
 
 // A site is a parkd and its phones. Each parkd has an address of its own in
 // 127.0.0.0/8, so that tests run side by side with the usual ports.
@@ -34,7 +36,7 @@ type site struct {
 	dir    string // of the configuration file
 	log    kit.Log
 	config config.Config
-	phones []*phone
+	phones []*live.Phone
 	ready  chan struct{}      // closed when it serves
 	stop   context.CancelFunc // nil = does not run
 	ended  chan error
@@ -108,6 +110,19 @@ func (s *site) load(yaml string) config.Config {
 	return c
 }
 
+// phone adds a phone that reaches parkd at host:port by a network.
+func (s *site) phone(name, network, server string) *live.Phone {
+	s.Helper()
+	return s.phoneTLS(name, network, server, nil)
+}
+
+func (s *site) phoneTLS(name, network, server string, conf *tls.Config) *live.Phone {
+	s.Helper()
+	p := live.New(s, live.Options{Name: name, Network: network, Server: server, TLS: conf})
+	s.phones = append(s.phones, p)
+	return p
+}
+
 // start starts parkd and waits until it serves.
 func (s *site) start(yaml string) {
 	s.Helper()
@@ -171,7 +186,7 @@ func (s *site) finish() time.Duration {
 func (s *site) close() {
 	s.finish()
 	for _, p := range s.phones {
-		p.close()
+		p.Close()
 	}
 	for _, fault := range s.log.Faults() {
 		s.Errorf("logged: %s", fault)

@@ -2,13 +2,15 @@
 // resampled and cut to a loop once, and encoded once for each codec into frames
 // that all streams share: a stream is a cursor and no more. A minute takes 1.4 MB.
 //
-// Nothing here changes after it was loaded, so tunes may be used by any number of
-// goroutines, and a file that vanishes or breaks later ends no call. The default
-// tune is inside the program and always there.
+// Tunes may be used by any number of goroutines. What one sounds like changes only
+// by Reload, and then for each stream at the end of the loop that it plays: a file
+// that vanishes or breaks ends no call. The default tune is inside the program and
+// always there.
 package library
 
 import (
 	"bytes"
+	"crypto/sha256"
 	_ "embed" // the default music
 	"errors"
 	"fmt"
@@ -16,6 +18,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"weak"
 
 	"parkd/internal/rtpmusic/wav"
 )
@@ -30,14 +33,23 @@ var defaultFile []byte
 // ErrName is wrapped in what Load says of a name that cannot be a file's.
 var ErrName = errors.New("not a name of music")
 
-// Library is a set of tunes by name. It is immutable.
+// Library is a set of tunes by name.
 type Library struct {
-	tunes map[string]*Tune // "default" always among them
+	reload sync.Mutex // one Reload at a time; it guards no data
+	base   *Tune      // the default one
+
+	mu       sync.Mutex
+	tunes    map[string]*Tune              // guarded by mu; those asked for, and base
+	unlisted map[string]weak.Pointer[Tune] // guarded by mu; those asked for earlier, while anybody has them
 }
 
-// defaultTune is decoded and encoded when the first library is loaded.
-var defaultTune = sync.OnceValues(func() (*Tune, error) {
-	return read(Default, bytes.NewReader(defaultFile))
+// defaultLoop is decoded and encoded when the first library is loaded.
+var defaultLoop = sync.OnceValues(func() (*piece, error) {
+	sound, err := wav.Decode(defaultFile)
+	if err != nil {
+		return nil, err
+	}
+	return newPiece(sound, true)
 })
 
 // Load reads the music called names from the files name.wav of the folder dir. The
@@ -46,23 +58,25 @@ var defaultTune = sync.OnceValues(func() (*Tune, error) {
 // (fs.ErrNotExist and the errors of package wav are wrapped); the library is usable
 // all the same, with the default in place of what is missing.
 func Load(dir string, names []string) (*Library, error) {
-	l := &Library{tunes: make(map[string]*Tune)}
-	var faults []error
-	tune, err := defaultTune()
+	loop, err := defaultLoop()
 	if err != nil {
-		faults = append(faults, fmt.Errorf("default music: %w", err))
+		return nil, fmt.Errorf("default music: %w", err)
 	}
-	l.tunes[Default] = tune
+	l := &Library{base: newTune(Default, loop), unlisted: make(map[string]weak.Pointer[Tune])}
+	l.tunes = map[string]*Tune{Default: l.base}
+	var faults []error
+	seen := map[string]bool{Default: true}
 	for _, name := range names {
-		if _, done := l.tunes[name]; done {
+		if seen[name] {
 			continue
 		}
-		tune, err := load(dir, name)
+		seen[name] = true
+		loop, err := load(dir, name, nil, true)
 		if err != nil {
 			faults = append(faults, fmt.Errorf("music %q: %w", name, err))
-			tune = l.tunes[Default] // and no second complaint
+			continue
 		}
-		l.tunes[name] = tune
+		l.tunes[name] = newTune(name, loop)
 	}
 	return l, errors.Join(faults...)
 }
@@ -70,17 +84,45 @@ func Load(dir string, names []string) (*Library, error) {
 // Tune returns the music of that name, and the default for one that the library
 // does not hold: its Name then differs from what was asked for.
 func (l *Library) Tune(name string) *Tune {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if t := l.tunes[name]; t != nil {
 		return t
 	}
-	return l.tunes[Default]
+	if t := l.unlisted[name].Value(); t != nil {
+		return t
+	}
+	return l.base
 }
 
-func load(dir, name string) (*Tune, error) {
+// load returns the loop of a file: have if that was made of the same octets.
+func load(dir, name string, have *piece, fast bool) (*piece, error) {
 	if name == "" || name != filepath.Base(name) || !filepath.IsLocal(name) {
 		return nil, ErrName
 	}
 	path := filepath.Join(dir, name+".wav")
+	file, err := read(path)
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(file)
+	if have != nil && have.sum == sum {
+		return have, nil
+	}
+	sound, err := wav.Decode(file)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	loop, err := newPiece(sound, fast)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	loop.sum = sum
+	return loop, nil
+}
+
+// read reads a file, or as much of it as shows that it is too large.
+func read(path string) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
@@ -93,17 +135,8 @@ func load(dir, name string) (*Tune, error) {
 		return nil, err
 	}
 	defer file.Close()
-	tune, err := read(name, file)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return tune, nil
-}
-
-func read(name string, r io.Reader) (*Tune, error) {
-	sound, err := wav.Read(r)
-	if err != nil {
-		return nil, err
-	}
-	return NewTune(name, sound)
+	var b bytes.Buffer
+	b.Grow(int(min(info.Size(), wav.MaxBytes+1)) + bytes.MinRead)
+	_, err = b.ReadFrom(io.LimitReader(file, wav.MaxBytes+1))
+	return b.Bytes(), err
 }

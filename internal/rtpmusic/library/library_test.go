@@ -44,27 +44,22 @@ func TestDefaultMusic(t *testing.T) {
 		t.Fatal(err)
 	}
 	tune := l.Tune(Default)
-	if tune.Name() != Default || tune.Len() != 60*50 {
-		t.Fatalf("%q of %d frames", tune.Name(), tune.Len())
+	if tune.Name() != Default {
+		t.Fatalf("it is called %q", tune.Name())
+	}
+	loop := tune.Next(nil)
+	if tune.Next(loop) != loop {
+		t.Error("it is no loop")
 	}
 	for _, name := range codec.Names() {
-		audio := tune.Audio(name)
+		audio := loop.Audio(name)
 		if len(audio) != 60*codec.ByteRate {
 			t.Errorf("%s: %d octets", name, len(audio))
 		}
-		for _, i := range []int{0, 1, tune.Len() - 1} {
-			f := tune.Frame(name, i)
-			if len(f) != codec.FrameSize || cap(f) != codec.FrameSize || &f[0] != &audio[i*codec.FrameSize] {
-				t.Errorf("%s: frame %d does not share the tune's memory, or reaches beyond itself", name, i)
-			}
-		}
-		if n := testing.AllocsPerRun(10, func() { tune.Frame(name, 7) }); n != 0 {
-			t.Errorf("%s: a frame costs %v allocations", name, n)
-		}
 		checkSound(t, name, codec.NewDecoder(name).Decode(nil, audio))
 	}
-	if tune.Frame("opus", 0) != nil || tune.Audio("opus") != nil {
-		t.Error("an unknown codec has frames")
+	if loop.Audio("opus") != nil {
+		t.Error("an unknown codec has sound")
 	}
 }
 
@@ -108,8 +103,9 @@ func TestLoad(t *testing.T) {
 	if n := strings.Count(err.Error(), "\n") + 1; n != 6 {
 		t.Errorf("%d faults, want 6:\n%v", n, err)
 	}
-	if got := l.Tune("sales"); got.Name() != "sales" || got.Len() < 90 || got.Len() > 100 {
-		t.Errorf("sales: %q of %d frames", got.Name(), got.Len())
+	sales := l.Tune("sales")
+	if n := len(sales.Next(nil).Audio(codec.PCMU)) / codec.FrameSize; sales.Name() != "sales" || n < 90 || n > 100 {
+		t.Errorf("sales: %q of %d frames", sales.Name(), n)
 	}
 	for _, name := range []string{"gone", "broken", "never asked for", Default} {
 		if got := l.Tune(name); got == nil || got.Name() != Default {
@@ -120,7 +116,11 @@ func TestLoad(t *testing.T) {
 
 func BenchmarkDefault(b *testing.B) {
 	for b.Loop() {
-		if _, err := read(Default, strings.NewReader(string(defaultFile))); err != nil {
+		sound, err := wav.Decode(defaultFile)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := newPiece(sound, true); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -1,88 +1,67 @@
 package library
 
 import (
-	"sync"
-
-	"parkd/internal/rtpmusic/codec"
-	"parkd/internal/rtpmusic/wav"
+	"sync/atomic"
+	"weak"
 )
 
-// Tune is a piece of music as a loop of 20 ms frames, encoded for each codec. It is
-// immutable: nobody may write into what its methods return.
-type Tune struct {
-	name        string
-	mu, a, g722 []byte // whole frames, all of one length
+// Piece is rtpmusic's.
+type Piece = interface {
+	Audio(codec string) []byte
 }
 
-// NewTune makes a tune of a sound. ErrShort if there is too little of it.
-func NewTune(name string, sound wav.Sound) (*Tune, error) {
-	loop, err := makeLoop(sound.Samples, sound.Rate)
-	if err != nil {
-		return nil, err
-	}
+// Tune is a name and the music that it stands for at the moment: an endless loop,
+// until Reload puts another in its place. It is rtpmusic's Tune.
+type Tune struct {
+	name   string
+	loop   atomic.Pointer[piece]
+	former []weak.Pointer[piece] // loops that it was; some may still be played. Owned by Reload
+}
+
+func newTune(name string, loop *piece) *Tune {
 	t := &Tune{name: name}
-	var wide sync.WaitGroup
-	wide.Go(func() { t.g722 = encodeLoop(codec.G722, resample(loop, sound.Rate, codec.G722)) })
-	narrow := resample(loop, sound.Rate, codec.PCMU)
-	t.mu = encodeLoop(codec.PCMU, narrow)
-	t.a = encodeLoop(codec.PCMA, narrow)
-	wide.Wait()
-	return t, nil
+	t.loop.Store(loop)
+	return t
 }
 
 // Name returns the name that the tune was loaded by.
 func (t *Tune) Name() string { return t.name }
 
-// Len returns the number of frames of 20 ms, the same for each codec; after the
-// last comes the first again.
-func (t *Tune) Len() int { return len(t.mu) / codec.FrameSize }
-
-// Frame returns the codec.FrameSize octets of frame i, from 0 to Len()-1, without
-// allocating or copying; nil for an unknown codec.
-func (t *Tune) Frame(name string, i int) []byte {
-	audio := t.Audio(name)
-	if audio == nil {
-		return nil
+// Next returns what is played after a piece that it returned before, and the loop
+// of now after nil.
+func (t *Tune) Next(after Piece) Piece {
+	if p, ok := after.(*piece); ok {
+		return p.following()
 	}
-	from, to := i*codec.FrameSize, (i+1)*codec.FrameSize
-	return audio[from:to:to]
+	return t.loop.Load()
 }
 
-// Audio returns all frames in a row, for packets of other lengths than 20 ms; nil
-// for an unknown codec.
-func (t *Tune) Audio(name string) []byte {
-	switch name {
-	case codec.PCMU:
-		return t.mu
-	case codec.PCMA:
-		return t.a
-	case codec.G722:
-		return t.g722
-	}
-	return nil
+// swap is a new loop for a tune, ready to be put in place.
+type swap struct {
+	tune  *Tune
+	loop  *piece
+	turns map[*piece]*piece // what leads to it from each loop that may be playing
 }
 
-func resample(loop []float32, rate int, name string) []int16 {
-	x := wav.Resample(loop, rate, codec.Rate(name))
-	pcm := make([]int16, len(x))
-	for i, v := range x {
-		v *= 1 << 15
-		if v < 0 {
-			v--
+// prepare makes everything that a swap needs, which takes its time. loop is used by
+// no other tune.
+func (t *Tune) prepare(loop *piece) swap {
+	s := swap{tune: t, loop: loop, turns: make(map[*piece]*piece)}
+	for _, former := range append(t.former, weak.Make(t.loop.Load())) {
+		if p := former.Value(); p != nil {
+			s.turns[p] = turn(p, loop)
 		}
-		pcm[i] = int16(max(-1<<15, min(v+0.5, 1<<15-1)))
 	}
-	return pcm
+	return s
 }
 
-// primeSeconds is how long an encoder with memory listens to the end of a loop
-// before it encodes the start. G.722 forgets its past in much less.
-const primeSeconds = 1
-
-// encodeLoop encodes a loop so that its start follows its end: a decoder that comes
-// from the end is then in the state that the encoder had, and nothing clicks.
-func encodeLoop(name string, pcm []int16) []byte {
-	enc := codec.NewEncoder(name)
-	enc.Encode(nil, pcm[max(0, len(pcm)-primeSeconds*codec.Rate(name)):])
-	return enc.Encode(make([]byte, 0, len(pcm)/(codec.Rate(name)/codec.ByteRate)), pcm)
+// apply puts the loop in place: streams of before turn to it at their loop's end.
+func (s swap) apply() {
+	t := s.tune
+	t.former = t.former[:0]
+	for p, to := range s.turns {
+		t.former = append(t.former, weak.Make(p))
+		p.next.Store(to)
+	}
+	t.loop.Store(s.loop)
 }

@@ -9,7 +9,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 
 	"parkd/internal/rtpmusic/codec"
@@ -23,7 +22,7 @@ const (
 	MaxRate    = 48000
 )
 
-// Errors of Read and Decode; what was found is wrapped around them.
+// Errors of Decode; what was found is wrapped around them.
 var (
 	ErrFormat      = errors.New("not a WAV file")
 	ErrTruncated   = errors.New("file is cut short")
@@ -36,15 +35,6 @@ var (
 type Sound struct {
 	Rate    int // samples a second
 	Samples []float32
-}
-
-// Read reads a whole file of at most MaxBytes and decodes it.
-func Read(r io.Reader) (Sound, error) {
-	b, err := io.ReadAll(io.LimitReader(r, MaxBytes+1))
-	if err != nil {
-		return Sound{}, err
-	}
-	return Decode(b)
 }
 
 // Decode decodes a file that lies in memory, which it does not keep. Two channels

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"parkd/internal/store"
 )
@@ -36,9 +37,10 @@ func Contract(t *testing.T, k Kind) {
 	t.Run("reopen", k.reopen)
 	t.Run("closed", k.closed)
 	t.Run("large", k.large)
-	t.Run("empty keys", k.emptyKeys)
+	t.Run("keys", k.keys)
 	if k.Break != nil {
 		t.Run("broken", k.broken)
+		t.Run("mended by itself", k.mended)
 		t.Run("broken and closed", k.brokenAndClosed)
 	}
 	if k.Shared {
@@ -116,6 +118,7 @@ func (k Kind) values(t *testing.T) {
 	must(t, write(s, store.Batch{Put: map[string][]byte{"leg/a": {}, "leg/b": nil}})) // there, and empty
 	want(t, s, "leg/", "leg/a=", "leg/b=")
 	must(t, write(s, store.Batch{}))
+	must(t, s.Fault())
 
 	values, err := s.Load("call/")
 	must(t, err)
@@ -283,15 +286,21 @@ func (k Kind) large(t *testing.T) {
 	}
 }
 
-func (k Kind) emptyKeys(t *testing.T) {
+func (k Kind) keys(t *testing.T) {
 	s := k.open(t)
-	for _, b := range []store.Batch{{Put: put("", "1", "a", "1")}, {Put: put("a", "1"), Del: []string{""}}} {
+	long := strings.Repeat("k", store.MaxKey)
+	for _, b := range []store.Batch{
+		{Put: put("", "1", "a", "1")},
+		{Put: put("a", "1"), Del: []string{""}},
+		{Put: put(long+"k", "1", "a", "1")},
+		{Put: put("a", "1"), Del: []string{long + "k"}},
+	} {
 		if err := write(s, b); !errors.Is(err, store.ErrKey) {
-			t.Errorf("an empty key: %v", err)
+			t.Errorf("a key that no store takes: %v", err)
 		}
 	}
-	must(t, write(s, store.Batch{Put: put("b", "1")}))
-	want(t, s, "", "b=1")
+	must(t, write(s, store.Batch{Put: put("b", "1", long, "2")}))
+	want(t, s, "", "b=1", long+"=2")
 }
 
 var errBroken = errors.New("no space left on device")
@@ -309,13 +318,39 @@ func (k Kind) broken(t *testing.T) {
 		if err := write(s, b); err == nil || errors.Is(err, store.ErrClosed) {
 			t.Fatalf("a broken medium: %v", err)
 		}
+		if s.Fault() == nil {
+			t.Error("a broken medium without a fault")
+		}
 		want(t, s, "", "a=1", "b=1", "c=1") // what is durable, and nothing else
 	}
 	k.Break(s, nil)
 	must(t, write(s, store.Batch{Put: put("f", "5")}))
+	must(t, s.Fault())
 	want(t, s, "", "a=3", "b=4", "f=5")
 	must(t, write(s, store.Batch{Put: put("c", "6")})) // the debt is paid once
 	want(t, s, "", "a=3", "b=4", "c=6", "f=5")
+}
+
+// mended: what could not be written is, without another batch.
+func (k Kind) mended(t *testing.T) {
+	s := k.open(t)
+	must(t, s.Fault())
+	must(t, write(s, store.Batch{Put: put("a", "1", "b", "1")}))
+	k.Break(s, errBroken)
+	if err := write(s, store.Batch{Put: put("a", "2"), Del: []string{"b"}}); err == nil {
+		t.Fatal("a broken medium was written")
+	}
+	k.Break(s, nil)
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for end := time.After(10 * time.Second); s.Fault() != nil; {
+		select {
+		case <-tick.C:
+		case <-end:
+			t.Fatalf("still: %v", s.Fault())
+		}
+	}
+	want(t, s, "", "a=2")
 }
 
 // brokenAndClosed: what was never durable is not there afterwards.
@@ -331,6 +366,7 @@ func (k Kind) brokenAndClosed(t *testing.T) {
 	k.Break(s, nil)
 	s = open()
 	t.Cleanup(func() { shut(t, s) })
+	must(t, s.Fault())
 	want(t, s, "", "a=1")
 	must(t, write(s, store.Batch{Put: put("b", "1")}))
 	want(t, s, "", "a=1", "b=1")

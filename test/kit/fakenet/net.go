@@ -31,9 +31,12 @@ type Packet struct {
 	Data     []byte // not to be changed
 }
 
-// SIP reports whether the packet carries SIP: RTP and RTCP begin with a byte
-// from 128, STUN with one below 4 (RFC 7983 7), keep-alives with CR or NUL.
-func (p Packet) SIP() bool { return len(p.Data) > 0 && p.Data[0] >= 'A' && p.Data[0] <= 'Z' }
+// SIP reports whether the packet carries SIP.
+func (p Packet) SIP() bool { return SIP(p.Data) }
+
+// SIP reports whether a datagram is SIP: RTP and RTCP begin with a byte from
+// 128, STUN with one below 4 (RFC 7983 7), keep-alives with CR or NUL.
+func SIP(b []byte) bool { return len(b) > 0 && b[0] >= 'A' && b[0] <= 'Z' }
 
 // Verdict is what becomes of a packet. The zero Verdict delivers it.
 type Verdict struct {

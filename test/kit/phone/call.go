@@ -27,12 +27,14 @@ type Call struct {
 
 	p      *Phone
 	dialog dialog
+	since  time.Time
 
 	// Guarded by the phone's lock.
 	sdp       SDP
 	offerless bool
 	invite    *served // their INVITE
 	ended     time.Time
+	byPeer    bool // ended by the other end's BYE
 	cancelled time.Time
 	acked     int
 }
@@ -74,7 +76,7 @@ func (p *Phone) Call(to string, o Opts) *Call {
 }
 
 func (p *Phone) newCall(d *dialog) *Call {
-	c := &Call{p: p, dialog: *d, Media: newMedia(p, uint16(4000+2*len(p.calls)))}
+	c := &Call{p: p, dialog: *d, since: time.Now(), Media: newMedia(p, p.mediaPort())}
 	p.calls = append(p.calls, c)
 	return c
 }
@@ -82,7 +84,7 @@ func (p *Phone) newCall(d *dialog) *Call {
 // describe is the phone's SDP. The lock is held.
 func (c *Call) describe() string {
 	c.sdp.version++
-	return c.sdp.text(c.Media.conn.AddrPort())
+	return c.sdp.text(c.Media.Local())
 }
 
 // answered takes the first final response to an INVITE. The lock is held.
@@ -197,6 +199,23 @@ func (c *Call) Info(kind string, digit byte) *Tx {
 	}
 	return c.Do("INFO", body, "Content-Type: application/"+kind)
 }
+
+// Answered reports whether the call was ever established: answered with a 2xx.
+func (c *Call) Answered() bool {
+	c.p.mu.Lock()
+	defer c.p.mu.Unlock()
+	return c.invite == nil && c.dialog.remoteTag != "" || c.invite != nil && c.acked > 0
+}
+
+// ByPeer reports whether it was the other end that hung up.
+func (c *Call) ByPeer() bool {
+	c.p.mu.Lock()
+	defer c.p.mu.Unlock()
+	return c.byPeer
+}
+
+// Since is when its INVITE was sent, or came.
+func (c *Call) Since() time.Time { return c.since }
 
 // Ended is when the call ended; zero while it goes on.
 func (c *Call) Ended() time.Time {

@@ -13,10 +13,11 @@ import (
 
 // Media is a call's RTP socket.
 type Media struct {
-	conn *fakenet.Conn
-	wg   *sync.WaitGroup
+	p  *Phone
+	wg *sync.WaitGroup
 
 	mu     sync.Mutex // leaf; guards all below
+	conn   *fakenet.Conn
 	remote netip.AddrPort
 	pt     uint8 // to send with
 	event  uint8
@@ -31,6 +32,7 @@ type Media struct {
 // RTP is a packet as it came.
 type RTP struct {
 	At        time.Time
+	From      netip.AddrPort
 	PT        uint8
 	Marker    bool
 	Seq       uint16
@@ -41,22 +43,51 @@ type RTP struct {
 	Second    byte
 }
 
-const frame = 20 * time.Millisecond
+const (
+	frame = 20 * time.Millisecond
+	slow  = 100 * time.Millisecond // between two packets of Murmur
+)
 
 func newMedia(p *Phone, port uint16) *Media {
-	conn, err := p.net.Listen(netip.AddrPortFrom(p.conn.AddrPort().Addr(), port))
-	if err != nil {
-		panic(err) // a phone has no two calls with one port
-	}
-	m := &Media{conn: conn, wg: &p.wg}
-	p.wg.Go(m.read)
+	m := &Media{p: p, wg: &p.wg}
+	m.listen(port)
 	return m
 }
 
-func (m *Media) read() {
+// listen binds a port, in place of the one before. The phone's lock is held.
+func (m *Media) listen(port uint16) {
+	conn, err := m.p.net.Listen(netip.AddrPortFrom(m.p.conn.AddrPort().Addr(), port))
+	if err != nil {
+		panic(err) // a phone has no two calls with one port
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.conn != nil {
+		m.conn.Close()
+	}
+	m.conn = conn
+	m.wg.Go(func() { m.read(conn) })
+}
+
+// Move binds another port, which the next description names; nothing is heard
+// on the old one any more.
+func (m *Media) Move() {
+	m.p.mu.Lock()
+	defer m.p.mu.Unlock()
+	m.listen(m.p.mediaPort())
+}
+
+// Local is where the phone receives.
+func (m *Media) Local() netip.AddrPort {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.conn.AddrPort()
+}
+
+func (m *Media) read(conn *fakenet.Conn) {
 	b := make([]byte, 2048)
 	for {
-		n, _, err := m.conn.ReadFromUDPAddrPort(b)
+		n, from, err := conn.ReadFromUDPAddrPort(b)
 		if err != nil {
 			return
 		}
@@ -64,7 +95,7 @@ func (m *Media) read() {
 			continue
 		}
 		r := RTP{
-			At: time.Now(), PT: b[1] & 0x7f, Marker: b[1]&0x80 != 0, Seq: binary.BigEndian.Uint16(b[2:]),
+			At: time.Now(), From: from, PT: b[1] & 0x7f, Marker: b[1]&0x80 != 0, Seq: binary.BigEndian.Uint16(b[2:]),
 			Timestamp: binary.BigEndian.Uint32(b[4:]), SSRC: binary.BigEndian.Uint32(b[8:]), Len: n - 12, First: b[12], Second: b[13],
 		}
 		m.mu.Lock()
@@ -135,7 +166,13 @@ func (m *Media) Hear(d time.Duration) []RTP {
 
 // Talk sends a packet every 20 ms whose payload is that byte, until Quiet. Who
 // talks already goes on. It returns the byte that is sent.
-func (m *Media) Talk(b byte) byte {
+func (m *Media) Talk(b byte) byte { return m.talkEvery(b, frame) }
+
+// Murmur is Talk with four packets of five left out: enough to be told from
+// silence, and cheap.
+func (m *Media) Murmur(b byte) byte { return m.talkEvery(b, slow) }
+
+func (m *Media) talkEvery(b byte, every time.Duration) byte {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.talk != nil || m.closed {
@@ -145,7 +182,7 @@ func (m *Media) Talk(b byte) byte {
 	quiet := make(chan struct{})
 	m.talk = quiet
 	m.wg.Go(func() {
-		ticker := time.NewTicker(frame)
+		ticker := time.NewTicker(every)
 		defer ticker.Stop()
 		payload := strings.Repeat(string([]byte{b}), 160)
 		for {
@@ -158,6 +195,13 @@ func (m *Media) Talk(b byte) byte {
 		}
 	})
 	return b
+}
+
+// Voice is what Talk or Murmur said last; 0 if they never did.
+func (m *Media) Voice() byte {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.voice
 }
 
 // Quiet ends Talk.
@@ -190,9 +234,11 @@ func (m *Media) send(pt uint8, marker bool, payload string) {
 	}
 	binary.BigEndian.PutUint16(b[2:], m.seq)
 	binary.BigEndian.PutUint32(b[4:], m.ts)
-	to := m.remote
+	to, conn := m.remote, m.conn
 	m.mu.Unlock()
-	_, _ = m.conn.WriteToUDPAddrPort(append(b, payload...), to) // a closed socket sends nothing
+	if to.IsValid() {
+		_, _ = conn.WriteToUDPAddrPort(append(b, payload...), to) // a closed socket sends nothing
+	}
 }
 
 // Press presses a key for 100 ms by RFC 4733: packets of the event every 20 ms,
@@ -214,8 +260,8 @@ func (m *Media) Press(digit byte) {
 func (m *Media) Close() {
 	m.Quiet()
 	m.mu.Lock()
+	defer m.mu.Unlock()
 	m.closed = true
-	m.mu.Unlock()
 	m.conn.Close()
 }
 

@@ -45,7 +45,8 @@ type Phone struct {
 
 	mu       sync.Mutex // leaf; guards all below and the state of calls and subscriptions
 	changed  chan struct{}
-	seq      int // numbers Call-IDs, tags, branches and media ports
+	seq      int // numbers Call-IDs, tags and branches
+	ports    int // media ports that were used
 	asked    map[string]*Tx
 	served   map[string]*served
 	calls    []*Call
@@ -120,6 +121,26 @@ func (p *Phone) URI() string { return fmt.Sprintf("sip:%s@%s", p.Name, p.conn.Ad
 
 // Contact is where it can be reached.
 func (p *Phone) Contact() string { return fmt.Sprintf("<sip:%s@%s>", p.Name, p.conn.AddrPort()) }
+
+// Calls lists the calls that the phone has made and got.
+func (p *Phone) Calls() []*Call {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return append([]*Call(nil), p.calls...)
+}
+
+// Forget ends a call without a word, as a phone that loses its power does.
+func (p *Phone) Forget(c *Call) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c.end()
+}
+
+// mediaPort returns a port that no call of the phone has used. The lock is held.
+func (p *Phone) mediaPort() uint16 {
+	p.ports++
+	return uint16(3998 + 2*p.ports)
+}
 
 // uri completes a user to a URI at the server.
 func (p *Phone) uri(to string) string {

@@ -76,6 +76,7 @@ func (p *Phone) repeat(s *served, raw string) {
 			wait = min(2*wait, t2)
 			again.Reset(wait)
 		case <-end.C:
+			p.unacknowledged(s)
 			return
 		case <-s.stop:
 			return
@@ -83,6 +84,20 @@ func (p *Phone) repeat(s *served, raw string) {
 			return
 		}
 	}
+}
+
+// unacknowledged ends a call whose 2xx nobody acknowledged for 64*T1 (RFC 3261
+// 13.3.1.4).
+func (p *Phone) unacknowledged(s *served) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range p.calls {
+		if c.invite == s && s.final < 300 && c.ended.IsZero() {
+			p.start(&c.dialog, "BYE", nil, "")
+			c.end()
+		}
+	}
+	p.notify()
 }
 
 // acked ends the repetition of a final response to INVITE.
@@ -156,11 +171,12 @@ func (p *Phone) inDialog(s *served) {
 			call = c
 		}
 	}
-	if call == nil {
+	if call == nil || !call.ended.IsZero() && m.Method() != "BYE" { // RFC 3261 12.2.2; a BYE may cross ours
 		p.answer(s, 481)
 		return
 	}
 	if m.Method() == "BYE" && code != 0 {
+		call.byPeer = call.byPeer || call.ended.IsZero()
 		call.end()
 	}
 	switch {
@@ -208,15 +224,21 @@ func (c *Call) headers() []string {
 // Ringing waits for a call to this phone.
 func (p *Phone) Ringing(within time.Duration) *Call {
 	p.t.Helper()
-	var c *Call
-	if !p.await(within, func() bool {
+	c := p.Rings(within)
+	if c == nil {
+		p.t.Fatalf("%s: nobody calls", p.Name)
+	}
+	return c
+}
+
+// Rings waits for a call to this phone; nil if nobody calls for so long.
+func (p *Phone) Rings(within time.Duration) (c *Call) {
+	p.await(within, func() bool {
 		if len(p.incoming) > 0 {
 			c, p.incoming = p.incoming[0], p.incoming[1:]
 		}
 		return c != nil
-	}) {
-		p.t.Fatalf("%s: nobody calls", p.Name)
-	}
+	})
 	return c
 }
 

@@ -23,6 +23,7 @@ type Tx struct {
 	got     []Response
 	final   *Response
 	stopped bool
+	gaveUp  bool   // timer B or F has fired: later responses belong to nothing
 	ack     string // of a 2xx to INVITE, sent again for each repetition
 }
 
@@ -62,6 +63,7 @@ func (tx *Tx) retransmit() {
 			}
 			again.Reset(wait)
 		case <-end.C:
+			tx.giveUp()
 			return
 		case <-tx.stop:
 			return
@@ -71,11 +73,26 @@ func (tx *Tx) retransmit() {
 	}
 }
 
+// giveUp is timer B or F: nobody answers (RFC 3261 17.1.1.2, 17.1.2.2).
+func (tx *Tx) giveUp() {
+	p := tx.p
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	tx.gaveUp = true
+	if tx.call != nil && tx.dialog.remoteTag == "" {
+		tx.call.end()
+	}
+	p.notify()
+}
+
 // response hands a response to its request. The lock is held.
 func (p *Phone) response(m *wire.Message) {
 	tx := p.asked[m.Branch()+m.Method()]
 	if tx == nil {
 		p.t.Errorf("%s got a response to nothing: %s", p.Name, m.Start)
+		return
+	}
+	if tx.gaveUp { // RFC 6026 8.4: a stray response is dropped
 		return
 	}
 	r := Response{time.Now(), m}
@@ -113,9 +130,10 @@ func (p *Phone) acknowledge(tx *Tx, m *wire.Message) {
 	}
 }
 
-// Wait waits for the final response; nil if there is none for so long.
+// Wait waits for the final response; nil if there is none for so long, or
+// for 64*T1.
 func (tx *Tx) Wait(within time.Duration) *Response {
-	tx.p.await(within, func() bool { return tx.final != nil })
+	tx.p.await(within, func() bool { return tx.final != nil || tx.gaveUp })
 	tx.p.mu.Lock()
 	defer tx.p.mu.Unlock()
 	return tx.final

@@ -2,6 +2,7 @@ package phone
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -160,6 +161,20 @@ func (s *Sub) Lamps() []Lamp {
 	s.p.mu.Lock()
 	defer s.p.mu.Unlock()
 	return append([]Lamp(nil), s.lamps...)
+}
+
+// Newest is what the phone shows.
+func (s *Sub) Newest() Lamp {
+	s.p.mu.Lock()
+	defer s.p.mu.Unlock()
+	return s.newest()
+}
+
+// Drop forgets the subscription: its NOTIFYs are answered with 481.
+func (s *Sub) Drop() {
+	s.p.mu.Lock()
+	defer s.p.mu.Unlock()
+	s.p.subs = slices.DeleteFunc(s.p.subs, func(o *Sub) bool { return o == s })
 }
 
 // newest is what the phone shows: RFC 4235 4.1: documents of a lower version

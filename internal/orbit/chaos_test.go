@@ -1,0 +1,208 @@
+package orbit
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// small is a configuration in which everything happens soon.
+func small() Settings {
+	t := Timeout{Enabled: true, After: 30 * time.Second, Ring: 15 * time.Second, Fallback: "900", FallbackAfter: 1}
+	return Settings{
+		RetrieveCodes: []string{"*4"},
+		MaxCalls:      7,
+		MaxTime:       5 * time.Minute,
+		Orbits: []Orbit{
+			{Extension: "1", Enabled: true, Music: "one", Timeout: t, TransferKey: '0'},
+			{Extension: "2", Enabled: true, Music: "two", Multiple: true, Timeout: t, Press: PressAlways},
+			{Extension: "3", Enabled: true, Music: "three", Multiple: true, MaxCalls: 2, Timeout: t},
+			{Extension: "4", Enabled: true, Music: "four", Multiple: true},
+		},
+	}
+}
+
+// settings draws a configuration that somebody makes of the small one.
+func settings(t *rapid.T) Settings {
+	set := small()
+	set.RetrieveCodes = rapid.SampledFrom([][]string{{"*4"}, {"*4"}, {"*4", "*5"}, {"*5"}}).Draw(t, "codes")
+	set.MaxCalls = rapid.SampledFrom([]int{7, 3, 0}).Draw(t, "max calls")
+	set.MaxTime = rapid.SampledFrom([]time.Duration{5 * time.Minute, 2 * time.Minute, 0}).Draw(t, "max time")
+	for _, ext := range []string{"5", "bob"} { // the latter was a phone before
+		if rapid.IntRange(0, 3).Draw(t, "new") == 0 {
+			set.Orbits = append(set.Orbits, Orbit{Extension: ext, Enabled: true, Music: "new", Timeout: set.Orbits[0].Timeout})
+		}
+	}
+	var orbits []Orbit
+	for _, o := range set.Orbits {
+		switch rapid.IntRange(0, 11).Draw(t, "change") {
+		case 0, 1:
+			continue
+		case 2:
+			o.Enabled = false
+		case 3:
+			o.Timeout.Enabled = !o.Timeout.Enabled
+			o.Timeout.After, o.Timeout.Ring = 30*time.Second, 15*time.Second
+		case 4:
+			o.Timeout.After = 10 * time.Second
+		case 5:
+			o.Timeout.After, o.Timeout.Ring = time.Minute, 5*time.Second
+		case 6:
+			o.Timeout.Fallback = ""
+		case 7:
+			o.Music, o.Name = "other", "other"
+		case 8:
+			o.Multiple = !o.Multiple
+		case 9:
+			o.MaxCalls = 1
+		case 10:
+			o.Press, o.TransferKey = PressAlways, '0'
+		}
+		orbits = append(orbits, o)
+	}
+	set.Orbits = orbits
+	return set
+}
+
+// chaos draws what phones, trunks and operators do next.
+type chaos struct {
+	*rig
+	n       int
+	aliases []Alias // ever published
+	record  func(Command)
+}
+
+// send runs a command and what follows from it.
+func (c *chaos) send(cmd Command) error {
+	if c.record != nil {
+		c.record(cmd)
+	}
+	err := c.do(cmd)
+	for _, e := range c.calls {
+		if a := e.Alias(); e.fetchable() && !slices.Contains(c.aliases, a) {
+			c.aliases = append(c.aliases, a)
+		}
+	}
+	slices.SortFunc(c.aliases, func(a, b Alias) int { return cmp.Compare(a.CallID, b.CallID) })
+	return err
+}
+
+// some draws a leg that is in one of the states, "" if there is none.
+func (c *chaos) some(t *rapid.T, states ...string) string {
+	var ids []string
+	for _, id := range slices.Sorted(maps.Keys(c.w.legs)) {
+		if slices.Contains(states, c.w.legs[id].State) {
+			ids = append(ids, id)
+		}
+	}
+	if len(ids) == 0 {
+		return ""
+	}
+	return rapid.SampledFrom(ids).Draw(t, "leg")
+}
+
+func (c *chaos) ext(t *rapid.T) string {
+	return rapid.SampledFrom([]string{"1", "2", "3", "4", "2", "3", "5"}).Draw(t, "orbit")
+}
+
+// newcomer draws an INVITE of any sort.
+func (c *chaos) newcomer(t *rapid.T) Invite {
+	c.n++
+	in := Invite{Leg: fmt.Sprintf("L%02d", c.n), To: c.ext(t), Codec: "PCMU", Record: []byte{byte(c.n)}}
+	in.Self, in.Name = "sip:"+in.Leg+"@example.com", in.Leg
+	switch rapid.IntRange(0, 9).Draw(t, "sort") {
+	case 0, 1, 2:
+		in.Referred, in.Parker = true, bob
+	case 3:
+	case 4, 5:
+		in.To = "*4" + in.To
+	case 6:
+		in.Retrieve = true
+	case 7:
+		if len(c.aliases) > 0 {
+			in.Shown = rapid.SampledFrom(c.aliases).Draw(t, "shown").CallID
+		}
+	case 8:
+		if len(c.aliases) > 0 {
+			in.Replaces = replaces(rapid.SampledFrom(c.aliases).Draw(t, "alias"), rapid.Bool().Draw(t, "swap"))
+		}
+	case 9:
+		if leg := c.some(t, "music", "joined", "ringing", "ended"); leg != "" {
+			in.Replaces = &Replaces{CallID: "real", Leg: leg, EarlyOnly: rapid.IntRange(0, 9).Draw(t, "early") == 0}
+		}
+	}
+	return in
+}
+
+// results draws something that the network reports of a leg.
+func (c *chaos) result(t *rapid.T) Command {
+	switch rapid.IntRange(0, 6).Draw(t, "result") {
+	case 0, 1:
+		if leg := c.some(t, "joined", "joined", "music"); leg != "" {
+			return Acked{Leg: leg, Record: rapid.SampledFrom([][]byte{nil, []byte("acked")}).Draw(t, "record")}
+		}
+	case 2:
+		if leg := c.some(t, "ringing"); leg != "" {
+			return Answered{Leg: leg, Record: []byte(leg)}
+		}
+	case 3: // somebody who was told to end answers all the same
+		if leg := c.some(t, "ended"); leg != "" {
+			return Answered{Leg: leg}
+		}
+	case 4:
+		if leg := c.some(t, "music", "joined", "ringing"); leg != "" {
+			c.w.end(leg)
+			return Hangup{Leg: leg, Code: 486}
+		}
+	case 5:
+		if leg := c.some(t, "music", "joined"); leg != "" {
+			return Key{Leg: leg, Digit: '0'}
+		}
+	case 6:
+		if leg := c.some(t, "music", "joined", "ended"); leg != "" {
+			return Note{Leg: leg, Record: []byte("note"), Reply: rapid.Bool().Draw(t, "reply")}
+		}
+	}
+	return nil
+}
+
+// order draws what an operator asks for.
+func (c *chaos) order(t *rapid.T) Command {
+	calls, _ := c.Snapshot()
+	if len(calls) == 0 {
+		return nil
+	}
+	id := rapid.SampledFrom(calls).Draw(t, "call").ID
+	if rapid.IntRange(0, 3).Draw(t, "drop") == 0 {
+		return Drop{Call: id}
+	}
+	return Return{Call: id}
+}
+
+// plan draws what an operator asks of all calls, nil mostly.
+func (c *chaos) plan(t *rapid.T) Command {
+	switch rapid.IntRange(0, 19).Draw(t, "plan") {
+	case 0:
+		return Drain{}
+	case 1:
+		return Drain{Return: true}
+	case 2, 3, 4, 5, 6, 7:
+		return Configure{settings(t)}
+	}
+	return nil
+}
+
+// oldest is the caller whom a code must fetch, as the world has it.
+func (c *chaos) oldest(ext string) string {
+	first := ""
+	for id, p := range c.w.legs {
+		if p.State == "music" && p.Orbit == ext && (first == "" || p.arrival < c.w.legs[first].arrival) {
+			first = id
+		}
+	}
+	return first
+}

@@ -1,0 +1,222 @@
+package orbit
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+)
+
+// check walks every index of the state, and compares it with the world.
+func (r *rig) check() error {
+	return errors.Join(r.checkPlaces(), r.checkHeap(), r.checkCalls(), r.checkReturns(), r.checkLegs(), r.checkWorld())
+}
+
+// foundLegs: a leg that is new comes with the call that it belongs to, so that
+// whoever writes it down knows the call's orbit.
+func (r *rig) foundLegs(ch *Change) error {
+	for id, record := range ch.Legs {
+		if _, known := r.legs[id]; known || record == nil {
+			continue
+		}
+		if !slices.ContainsFunc(ch.Put, func(c Call) bool { return c.Caller == id || c.Other == id }) {
+			return fmt.Errorf("leg %s comes from nowhere", id)
+		}
+	}
+	return nil
+}
+
+// views is every orbit as lamps and operators see it.
+func (r *rig) views() map[string]View {
+	m := map[string]View{}
+	for _, ext := range r.Extensions() {
+		m[ext], _ = r.View(ext)
+	}
+	return m
+}
+
+// shown: an orbit that looks otherwise than before is shown again.
+func (r *rig) shown(touched []string, before map[string]View) error {
+	after := r.views()
+	for _, ext := range slices.Concat(slices.Collect(maps.Keys(before)), slices.Collect(maps.Keys(after))) {
+		if !reflect.DeepEqual(before[ext], after[ext]) && !slices.Contains(touched, ext) {
+			return fmt.Errorf("orbit %s is not shown: it was %+v and is %+v", ext, before[ext], after[ext])
+		}
+	}
+	return nil
+}
+
+func (r *rig) checkPlaces() error {
+	parked := 0
+	for ext, p := range r.places {
+		count := 0
+		for _, e := range r.calls {
+			if e.At == ext {
+				count++
+			}
+		}
+		parked += count
+		if count != p.count {
+			return fmt.Errorf("orbit %s counts %d calls and has %d", ext, p.count, count)
+		}
+		if p.removed && (count == 0 || p.Enabled) {
+			return fmt.Errorf("removed orbit %s is still there: %+v", ext, p)
+		}
+		r.crowd[ext] = min(r.crowd[ext], count)
+		if limit := p.capacity(); limit > 0 && count > max(limit, r.crowd[ext]) {
+			return fmt.Errorf("orbit %s has %d calls of at most %d", ext, count, limit)
+		}
+		linked := 0
+		var prev *entry
+		for e := p.head; e != nil; prev, e = e, e.next {
+			linked++
+			if e.prev != prev || !e.linked || e.At != ext || !e.fetchable() || prev != nil && prev.Seq >= e.Seq {
+				return fmt.Errorf("orbit %s: call %s is linked wrongly", ext, e.ID)
+			}
+		}
+		if p.tail != prev {
+			return fmt.Errorf("orbit %s: tail is not the last", ext)
+		}
+		for _, e := range r.calls {
+			if e.At == ext && e.fetchable() {
+				linked--
+			}
+		}
+		if linked != 0 {
+			return fmt.Errorf("orbit %s links %d calls too many", ext, linked)
+		}
+	}
+	if parked != r.parked {
+		return fmt.Errorf("%d calls parked, %d counted", parked, r.parked)
+	}
+	return nil
+}
+
+func (r *rig) checkHeap() error {
+	for i, e := range r.due {
+		if e.index != i || r.calls[e.ID] != e {
+			return fmt.Errorf("heap entry %d is not call %s's", i, e.ID)
+		}
+		if i > 0 && r.due[(i-1)/2].at.After(e.at) {
+			return fmt.Errorf("heap entry %d is due before its parent", i)
+		}
+	}
+	for id, e := range r.calls {
+		at := e.deadline(r.set.MaxTime)
+		if at.IsZero() != (e.index < 0) || !at.IsZero() && !at.Equal(e.at) {
+			return fmt.Errorf("call %s is due at %s, in the heap at %d for %s", id, at, e.index, e.at)
+		}
+	}
+	return nil
+}
+
+func (r *rig) checkCalls() error {
+	aliases := 0
+	for id, e := range r.calls {
+		if e.ID != id || (e.At == "") != (e.Phase == Bridged) || (e.Other == "") != (e.Phase == Parked) || e.Seq > r.seq {
+			return fmt.Errorf("call %s does not fit: %+v", id, e.Call)
+		}
+		if e.fetchable() {
+			aliases++
+			if r.alias[e.Alias().CallID] != e {
+				return fmt.Errorf("call %s has no alias", id)
+			}
+		}
+		if back, err := DecodeCall(EncodeCall(e.Call)); err != nil || back != e.Call {
+			return fmt.Errorf("call %s reads back as %+v, %v", id, back, err)
+		}
+	}
+	if aliases != len(r.alias) {
+		return fmt.Errorf("%d aliases for %d calls that may be fetched", len(r.alias), aliases)
+	}
+	return nil
+}
+
+// checkReturns: whoever is parked where calls are returned will be, no later
+// than a time-out from now; and nobody else.
+func (r *rig) checkReturns() error {
+	for id, e := range r.calls {
+		if e.Phase != Parked {
+			continue
+		}
+		wait, returns := r.wait(&e.Call)
+		if returns && e.Due.IsZero() {
+			return fmt.Errorf("call %s is forgotten", id)
+		}
+		if r.changed { // those of an orbit that was unknown then return as they would have
+			continue
+		}
+		if !returns && !e.Due.IsZero() || e.Due.After(r.now.Add(wait)) {
+			return fmt.Errorf("call %s returns at %s, it is %s and the time-out %s (%t)", id, e.Due, r.now, wait, returns)
+		}
+	}
+	return nil
+}
+
+func (r *rig) checkLegs() error {
+	owned := 0
+	for id, e := range r.calls {
+		for _, leg := range []string{e.Caller, e.Other} {
+			if leg == "" {
+				continue
+			}
+			owned++
+			if l, ok := r.legs[leg]; !ok || l.call != id || l.record == nil {
+				return fmt.Errorf("leg %s is not known as call %s's: %+v", leg, id, l)
+			}
+		}
+	}
+	for _, l := range r.legs {
+		if l.call != "" {
+			owned--
+		}
+	}
+	if owned != 0 {
+		return fmt.Errorf("legs of calls: %d more than legs that say so", owned)
+	}
+	return nil
+}
+
+// checkWorld: everybody alive is in exactly one place, and hears what belongs
+// there.
+func (r *rig) checkWorld() error {
+	placed := map[string]string{}
+	put := func(leg, call string) error {
+		if placed[leg] != "" {
+			return fmt.Errorf("leg %s is in calls %s and %s", leg, placed[leg], call)
+		}
+		placed[leg] = call
+		return nil
+	}
+	for id, e := range r.calls {
+		if err := put(e.Caller, id); err != nil {
+			return err
+		}
+		caller := r.w.legs[e.Caller]
+		if e.Other != "" {
+			if err := put(e.Other, id); err != nil {
+				return err
+			}
+		}
+		switch other := r.w.legs[e.Other]; e.Phase {
+		case Parked, Returning:
+			if caller.State != "music" || caller.Music != r.settings(e.At).Music {
+				return fmt.Errorf("call %s is %s and its caller %+v", id, e.Phase, caller)
+			}
+			if e.Phase == Returning && other.State != "ringing" {
+				return fmt.Errorf("call %s is returning to %+v", id, other)
+			}
+		default:
+			if caller.State != "joined" || caller.Peer != e.Other || other.State != "joined" || other.Peer != e.Caller {
+				return fmt.Errorf("call %s is %s: caller %+v, other %+v", id, e.Phase, caller, other)
+			}
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(r.w.legs)) {
+		if p := r.w.legs[id]; p.State != "ended" && placed[id] == "" {
+			return fmt.Errorf("leg %s is lost: %+v", id, p)
+		}
+	}
+	return nil
+}

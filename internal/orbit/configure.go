@@ -1,0 +1,102 @@
+package orbit
+
+import "time"
+
+// under returns a state without calls whose orbits are as they would be with
+// other settings: an orbit with calls that is configured no more keeps what it
+// has, but takes no new ones.
+func (s *State) under(set Settings) *State {
+	next := NewState(set)
+	for ext, p := range s.places {
+		if next.places[ext] == nil && p.count > 0 {
+			q := &place{Orbit: p.Orbit, removed: true}
+			q.Enabled = false
+			next.places[ext] = q
+		}
+	}
+	return next
+}
+
+// configured: no call is touched, but time-outs count by the new rules from
+// now on, and music that has another name is changed.
+func (s *State) configured(now time.Time, in Configure) (ch Change) {
+	ch.Settings = &in.Settings
+	next := s.under(in.Settings)
+	for _, c := range s.ordered() {
+		if !c.fetchable() {
+			continue
+		}
+		if music := next.settings(c.At).Music; music != s.settings(c.At).Music {
+			ch.after(Play{c.Caller, music})
+		}
+		if c.Phase == Parked {
+			if due := s.rearmed(now, &c, next); !due.Equal(c.Due) {
+				c.Due = due
+				ch.put(c)
+			}
+		}
+	}
+	return ch
+}
+
+// rearmed is when a parked call is to be returned once next is in force: later
+// or earlier by what the time-out has changed, but not in the past.
+func (s *State) rearmed(now time.Time, c *Call, next *State) time.Time {
+	before, did := s.wait(c)
+	after, does := next.wait(c)
+	switch {
+	case did == does && before == after:
+		return c.Due
+	case !does:
+		return time.Time{}
+	case c.Due.IsZero():
+		return now.Add(after)
+	case !did: // of an orbit that was unknown for a while: as it was
+		return c.Due
+	}
+	due := c.Due.Add(after - before)
+	if due.Before(now) {
+		return now
+	}
+	return due
+}
+
+// configure puts settings in force.
+func (s *State) configure(set Settings) {
+	next := s.under(set)
+	for ext := range s.places {
+		if next.places[ext] == nil {
+			delete(s.places, ext)
+		}
+	}
+	for ext, q := range next.places {
+		if p := s.places[ext]; p != nil {
+			p.Orbit, p.removed = q.Orbit, q.removed
+		} else {
+			s.places[ext] = q
+		}
+	}
+	moved := set.MaxTime != s.set.MaxTime
+	s.set, s.codes = next.set, next.codes
+	if moved {
+		s.schedule()
+	}
+}
+
+// altered lists the orbits that look different, or are there or not, once
+// other settings are in force.
+func (s *State) altered(set Settings) (exts []string) {
+	next := s.under(set)
+	for ext, p := range s.places {
+		q := next.places[ext]
+		if q == nil || p.Name != q.Name || p.Enabled != q.Enabled || p.Music != q.Music {
+			exts = append(exts, ext)
+		}
+	}
+	for ext := range next.places {
+		if s.places[ext] == nil {
+			exts = append(exts, ext)
+		}
+	}
+	return exts
+}

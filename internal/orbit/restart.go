@@ -1,0 +1,53 @@
+package orbit
+
+import "time"
+
+// restart resolves what a server that went down left half done. A return is
+// given up, whoever rang may have stopped since, and tried again at once. A
+// retrieve whose ACK is waited for no more has failed; one that still may be
+// confirmed goes on. Whoever was never to be returned, and is by the settings of
+// now, is so a time-out from now. Nobody else is touched: places, ages,
+// deadlines and failed returns are as they were, and what came due meanwhile is
+// due now.
+func (s *State) restart(now time.Time) (ch Change) {
+	for _, c := range s.ordered() {
+		switch {
+		case c.Phase == Returning:
+			ch.bye(c.Other, restarted)
+			c.Phase, c.Other, c.Due = Parked, "", now
+			ch.put(c)
+			ch.event(KindKept, &c, restarted)
+		case c.Phase == Retrieving && !c.Due.After(now):
+			ch.bye(c.Other, unconfirmed)
+			s.retrieveFailed(now, &ch, c)
+		case c.Phase == Parked && c.Due.IsZero():
+			if s.arm(now, &c); !c.Due.IsZero() {
+				ch.put(c)
+			}
+		}
+	}
+	return ch
+}
+
+// Owed lists what a restored state wants done after Restart, in the order of
+// the calls' places. Each effect may have been carried out before; doing it
+// again does no harm.
+func (s *State) Owed() []Effect {
+	calls, ending := s.ordered(), s.ending()
+	owed := make([]Effect, 0, 3*len(calls)+len(ending))
+	for i := range calls {
+		switch c := &calls[i]; c.Phase {
+		case Parked:
+			music := s.settings(c.At).Music
+			owed = append(owed, Answer{Leg: c.Caller, Call: c.ID, Orbit: c.Home, Music: music}, Play{c.Caller, music})
+		case Retrieving, Bridged:
+			owed = append(owed, Answer{Leg: c.Caller, Call: c.ID, Orbit: c.Home, Peer: c.Other},
+				Answer{Leg: c.Other, Call: c.ID, Orbit: c.Home, Peer: c.Caller, Party: Party{c.Name, c.URI}},
+				Bridge{c.Caller, c.Other})
+		}
+	}
+	for _, id := range ending {
+		owed = append(owed, Bye{id, restarted})
+	}
+	return owed
+}

@@ -1,0 +1,100 @@
+package server
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"parkd/internal/orbit"
+	"parkd/internal/systemd"
+)
+
+// grace is how long a stop waits for calls to be ended. While it drains it looks
+// whether all have gone once each poll, and asks a service manager for another
+// extension of its time.
+const (
+	grace     = 3 * time.Second
+	poll      = 200 * time.Millisecond
+	extension = 30 * time.Second
+)
+
+// lifetime is of something that runs until it is told to end.
+type lifetime struct {
+	ctx    context.Context
+	cancel context.CancelFunc
+	wg     *sync.WaitGroup
+}
+
+func newLifetime() lifetime {
+	l := lifetime{wg: new(sync.WaitGroup)}
+	l.ctx, l.cancel = context.WithCancel(context.Background())
+	return l
+}
+
+func (l lifetime) run(f func(context.Context)) { l.wg.Go(func() { f(l.ctx) }) }
+
+// end ends it and waits for that.
+func (l lifetime) end() {
+	l.cancel()
+	l.wg.Wait()
+}
+
+// keeps reports whether what is parked outlives the process.
+func (s *Server) keeps() bool { return s.config.Load().Store.Kind != "memory" }
+
+// linger waits, where shutdown is drain or return, until no call is left. A
+// second signal ends the process meanwhile, and the journal keeps the rest.
+func (s *Server) linger(fail chan error) {
+	back := s.config.Load().Shutdown == "return"
+	if s.config.Load().Shutdown == "keep" {
+		return
+	}
+	ctx, cancel := context.WithCancel(s.ctx)
+	defer cancel()
+	go func() { s.manager(systemd.Extend(ctx, extension)) }()
+	s.operators.admin.SetReady(false)
+	if s.runner.Ask(s.ctx, orbit.Drain{Return: back}) != nil {
+		return
+	}
+	s.log.Info().Str("shutdown", s.config.Load().Shutdown).Int("calls", s.held()).Msg("draining")
+	tick := time.NewTicker(poll)
+	defer tick.Stop()
+	for s.held() > 0 {
+		select {
+		case <-tick.C:
+		case err := <-fail:
+			fail <- err
+			return
+		}
+	}
+}
+
+// held counts the calls that there are.
+func (s *Server) held() (n int) {
+	ctx, cancel := context.WithTimeout(s.ctx, grace)
+	defer cancel()
+	_ = s.runner.Look(ctx, func(st *orbit.State) { n = st.Held() }) // stopped: none
+	return n
+}
+
+// stop ends the server. Calls that the journal keeps go on in the next one:
+// nothing is said to anybody, and from the first moment on nothing is taken in
+// that would then be lost. Without a journal they are ended.
+func (s *Server) stop() {
+	ctx, cancel := context.WithTimeout(context.Background(), grace)
+	defer cancel()
+	s.operators.admin.SetReady(false)
+	if s.keeps() {
+		s.endpoint.Freeze()
+		s.log.Info().Int("calls", s.held()).Int("legs", s.legs.Count()).Msg("stopping, calls are kept")
+		s.deciding.end()
+	} else {
+		_ = s.runner.Ask(ctx, orbit.Drain{End: true})
+		s.log.Info().Int("legs", s.legs.Count()).Msg("stopping")
+		s.legs.Close(ctx)
+	}
+	s.notifier.Close()
+	s.operators.stop(ctx)
+	s.deciding.end()
+	s.cancel()
+}

@@ -1,0 +1,296 @@
+package store
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"slices"
+	"strconv"
+	"time"
+
+	"go.etcd.io/bbolt"
+)
+
+// A file is made anew when it is opened, is longer than compactSize bytes, and
+// less than one page in compactShare is used.
+const (
+	compactSize  = 64 << 20
+	compactShare = 5
+)
+
+// schema is a format and how older ones become it.
+type schema struct {
+	format int
+	// migrations make of a file of format n one of format n+1.
+	migrations map[int]func(*bbolt.Tx) error
+}
+
+var present = schema{format: Format}
+
+// begin opens the file and reads it. Called by Open, before there is a writer.
+func (b *Bolt) begin() error {
+	if err := lock(b.locked); err != nil {
+		return err
+	}
+	c, err := inspect(b.path, b.options.open)
+	if err != nil {
+		return err
+	}
+	w := &b.writer
+	w.format, w.txid, w.named = b.options.schema.format, 0, true
+	b.values.m = map[string]stored{}
+	if c == nil {
+		b.epoch = epochAfter(0, false)
+		w.anew = true
+		return b.pay()
+	}
+	b.epoch = epochAfter(c.epoch, c.fault != nil)
+	b.adopt(c)
+	if err := b.pay(); err != nil {
+		if errors.Is(err, ErrLocked) || w.format != b.options.schema.format {
+			return err
+		}
+		b.fault, w.failed = err, time.Now() // the values are there, so the owner can go on
+		return nil
+	}
+	if w.format != b.options.schema.format {
+		return b.migrate()
+	}
+	return nil
+}
+
+// epochAfter is the next epoch: one higher, so that the difference of two says how
+// many owners there were in between. Where the newest one cannot be read it is one
+// that nobody can have had, by the clock.
+func epochAfter(epoch uint64, damaged bool) uint64 {
+	if damaged {
+		return max(epoch+1, uint64(time.Now().UnixMilli()))
+	}
+	return epoch + 1
+}
+
+// inspect reads the file at a path, without bbolt: nil when there is none.
+func inspect(path string, open openFunc) (c *contents, err error) {
+	broken := func(err error) *contents { return &contents{values: map[string]stored{}, fault: err, lost: 1} }
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case err != nil:
+		return broken(err), nil
+	case !info.Mode().IsRegular():
+		return broken(errors.New("it is not a file")), nil
+	}
+	file, err := open(path, os.O_RDONLY, 0)
+	if err != nil {
+		return broken(err), nil
+	}
+	defer func() { _ = file.Close() }()
+	if err := lock(file); err != nil {
+		return nil, err
+	}
+	return readContents(file, info.Size()), nil
+}
+
+// adopt decides what becomes of a file, by what is in it.
+func (b *Bolt) adopt(c *contents) {
+	w := &b.writer
+	w.txid = c.txid
+	switch {
+	case c.format > w.format:
+		w.anew, w.why = true, fmt.Errorf("%w: format %d, this one knows %d", ErrFormat, c.format, w.format)
+		return
+	case c.fault != nil:
+		w.anew, w.why, w.lost = true, fmt.Errorf("%w: %w", ErrDamaged, c.fault), c.lost
+	case c.pages > compactSize/pageSize && c.used < c.pages/compactShare:
+		w.anew = true
+	}
+	b.values.m, w.last = c.values, c.last
+	if c.format > 0 {
+		w.format = c.format
+	}
+}
+
+// ready opens the file, or makes it anew, unless it is open and in its place.
+func (b *Bolt) ready() error {
+	w := &b.writer
+	if w.file != nil {
+		if err := w.file.inPlace(b.path); err != nil {
+			return err
+		}
+	}
+	if w.file == nil && w.anew {
+		if err := b.remake(); err != nil {
+			if w.why != nil || w.txid == 0 {
+				return err
+			}
+			w.anew = false // a large file is still a good one
+		}
+	}
+	if w.file == nil {
+		if err := settle(b.path, b.options.open, w.txid); err != nil {
+			return err
+		}
+		f, err := openBolt(b.path, b.options.open)
+		if err != nil {
+			return err
+		}
+		f.txid = w.txid
+		w.file = f
+	}
+	if !w.named {
+		if err := syncDir(b.path); err != nil {
+			return err
+		}
+		w.named = true
+	}
+	return nil
+}
+
+// remake makes the file anew, from what is durable, and puts it in the place of
+// the one that is there.
+func (b *Bolt) remake() error {
+	w := &b.writer
+	fresh, aside := b.path+".new", ""
+	if w.why != nil {
+		kind := "damaged"
+		if errors.Is(w.why, ErrFormat) {
+			kind = "newer"
+		}
+		aside = asideName(b.path, kind, time.Now())
+	}
+	if err := os.RemoveAll(fresh); err != nil { // of a process that was killed at it
+		return err
+	}
+	f, err := openBolt(fresh, b.options.open)
+	if err != nil {
+		return err
+	}
+	if err = f.update(b.fill); err == nil {
+		err = replace(b.path, fresh, aside)
+	}
+	if err != nil {
+		_ = f.close()
+		_ = os.Remove(fresh)
+		return err
+	}
+	b.remade(aside)
+	w.file, w.txid, w.headed, w.named = f, f.txid, true, false
+	w.anew, w.why, w.lost = false, nil, 0
+	return nil
+}
+
+// remade reports that the file was made anew.
+func (b *Bolt) remade(aside string) {
+	w := &b.writer
+	if w.why == nil && w.txid == 0 {
+		return // there was none before
+	}
+	r := Report{Why: w.why, Lost: w.lost, Compacted: w.why == nil}
+	if _, err := os.Lstat(aside); err == nil {
+		r.SetAside = aside
+	}
+	if w.why != nil {
+		r.Salvaged = len(b.values.m)
+	}
+	b.mu.Lock()
+	b.report = r
+	b.mu.Unlock()
+	if w.running && b.options.Remade != nil {
+		b.options.Remade(r)
+	}
+}
+
+// fill writes all that is durable into an empty file.
+func (b *Bolt) fill(tx *bbolt.Tx) error {
+	if err := b.header(tx); err != nil {
+		return err
+	}
+	data, err := tx.CreateBucket([]byte(dataBucket))
+	if err != nil {
+		return err
+	}
+	data.FillPercent = 1
+	w := &b.writer
+	w.keys, w.buffer = slices.AppendSeq(w.keys[:0], maps.Keys(b.values.m)), w.buffer[:0]
+	slices.SortFunc(w.keys, func(k, l string) int { return cmp.Compare(b.values.m[k].number, b.values.m[l].number) })
+	for _, k := range w.keys {
+		if err := w.put(data, b.values.m[k].number, k, b.values.m[k].value); err != nil {
+			return err
+		}
+	}
+	return data.SetSequence(w.last)
+}
+
+// header writes the meta bucket.
+func (b *Bolt) header(tx *bbolt.Tx) error {
+	meta, err := tx.CreateBucketIfNotExists([]byte(metaBucket))
+	if err != nil {
+		return err
+	}
+	for k, v := range map[string]string{
+		formatKey:  strconv.Itoa(b.writer.format),
+		epochKey:   strconv.FormatUint(b.epoch, 10),
+		releaseKey: b.options.Release,
+	} {
+		if err := meta.Put([]byte(k), seal(nil, []byte(k), "", []byte(v))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// migrate brings the file to the format of this parkd, in one transaction. One
+// that cannot be migrated is set aside.
+func (b *Bolt) migrate() error {
+	w, schema := &b.writer, b.options.schema
+	from := w.format
+	w.format = schema.format
+	var failed error
+	err := w.file.update(func(tx *bbolt.Tx) error {
+		if failed = schema.migrate(tx, from); failed != nil {
+			return failed
+		}
+		return b.header(tx)
+	})
+	if err == nil {
+		b.report.Migrated = from
+		w.txid = w.file.txid
+		return b.reread()
+	}
+	_ = w.file.close()
+	w.file = nil
+	if failed == nil {
+		return err // the medium fails
+	}
+	b.values.m = map[string]stored{} // nobody knows what they mean
+	w.anew, w.why, w.lost = true, fmt.Errorf("%w: format %d: %w", ErrDamaged, from, failed), 0
+	return b.pay()
+}
+
+func (s *schema) migrate(tx *bbolt.Tx, from int) error {
+	for n := from; n < s.format; n++ {
+		step := s.migrations[n]
+		if step == nil {
+			return fmt.Errorf("nothing migrates format %d", n)
+		}
+		if err := step(tx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// reread takes the values from the file after a migration.
+func (b *Bolt) reread() error {
+	info, err := b.writer.file.file.Stat()
+	if err != nil {
+		return err
+	}
+	c := readContents(b.writer.file.file, info.Size())
+	b.values.m, b.writer.last = c.values, c.last
+	return c.fault
+}

@@ -1,0 +1,164 @@
+package crash
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"parkd/test/live"
+)
+
+// A disk is a small file system that only one site sees. It lasts as long as
+// the process that holds it.
+type disk struct {
+	s    *site
+	pid  int
+	path string // as the test sees it
+}
+
+// smallDisk puts the site's data directory on a file system of its own.
+func (s *site) smallDisk(size string) *disk {
+	s.Helper()
+	data := filepath.Join(s.dir, "data")
+	if err := os.Mkdir(data, 0o700); err != nil {
+		s.Fatal(err)
+	}
+	holder := exec.Command("sh", "-c", `mount -t tmpfs -o size="$1",mode=700 tmpfs "$2" && echo there && exec cat`, "sh", size, data)
+	holder.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
+		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
+		Pdeathsig:   syscall.SIGKILL,
+	}
+	in, err := holder.StdinPipe()
+	if err != nil {
+		s.Fatal(err)
+	}
+	out, err := holder.StdoutPipe()
+	if err != nil {
+		s.Fatal(err)
+	}
+	if err := holder.Start(); err != nil {
+		s.Skipf("left out: no user namespace may be made here: %v", err)
+	}
+	s.Cleanup(func() {
+		in.Close()
+		_ = holder.Wait() // it was told to end
+	})
+	if line, err := bufio.NewReader(out).ReadString('\n'); line != "there\n" {
+		s.Skipf("left out: nothing can be mounted in a user namespace here: %v", err)
+	}
+	pid := holder.Process.Pid
+	s.around = func(args ...string) *exec.Cmd {
+		return exec.Command("nsenter", append([]string{"-t", fmt.Sprint(pid), "-U", "-m", "--preserve-credentials", binary}, args...)...)
+	}
+	return &disk{s, pid, filepath.Join(fmt.Sprintf("/proc/%d/root", pid), data)}
+}
+
+func (d *disk) filler() string { return filepath.Join(d.path, "filler") }
+
+// fill leaves no room.
+func (d *disk) fill() {
+	d.s.Helper()
+	f, err := os.Create(d.filler())
+	if err != nil {
+		d.s.Fatal(err)
+	}
+	defer f.Close()
+	_, err = io.Copy(f, endless{})
+	if !errors.Is(err, syscall.ENOSPC) {
+		d.s.Fatalf("filling the disk: %v", err)
+	}
+}
+
+// endless is read for ever.
+type endless struct{}
+
+func (endless) Read(b []byte) (int, error) { return len(b), nil }
+
+// clear makes room again.
+func (d *disk) clear() {
+	d.s.Helper()
+	if err := os.Remove(d.filler()); err != nil {
+		d.s.Fatal(err)
+	}
+}
+
+// No room on the disk: nobody new is parked, those who are go on and can be
+// fetched, and health says so. Room again: what was decided meanwhile is written
+// by itself, and outlasts a crash.
+func TestAFullDisk(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, "orbits: [{extension: 701-703}, {extension: \"704\", allow_multiple: true}]\n")
+	d := s.smallDisk("1m")
+	s.start()
+	s.faults = []string{"journal cannot be written"}
+	ann, ben, bob := s.phone("ann"), s.phone("ben"), s.phone("bob")
+	lamp := bob.Watch("701")
+	lamp.Served()
+	fetched, stays := ann.Park("701", bob, live.Offer{}), ben.Park("702", bob, live.Offer{})
+	lamp.Shows("early")
+	fetched.Media.First(5)
+	stays.Media.First(5)
+
+	d.fill()
+	var parked []*live.Call
+	refused := s.parkUntilRefused(&parked)
+	if refused.Asked.Final.Code() != 480 || refused.Asked.Final.Get("Retry-After") == "" {
+		t.Errorf("refused with %+v", refused.Asked.Final)
+	}
+	t.Logf("%d more parked before the disk was full", len(parked))
+	if code, body := s.http("GET", "/healthz"); code != 200 || !strings.Contains(string(body), "no space left") {
+		t.Errorf("health: %d %s", code, body)
+	}
+	if st := s.status(); st.Journal.Kind != "bolt" || st.Journal.Fault == "" {
+		t.Errorf("status: %+v", st)
+	}
+	if n := len(s.calls()); n != len(parked)+2 {
+		t.Errorf("%d calls, want %d", n, len(parked)+2)
+	}
+	retriever := bob.Dial("*4701", live.Offer{})
+	bothHear(fetched, retriever)
+	lamp.Shows("terminated")
+	stays.Media.Hear(10)
+
+	d.clear()
+	s.until("the journal has caught up", live.Patience, func() bool { return s.status().Journal.Fault == "" })
+	if code, body := s.http("GET", "/healthz"); code != 200 || strings.Contains(string(body), "no space left") {
+		t.Errorf("health: %d %s", code, body)
+	}
+	late := s.phone("late").Dial("703", live.Offer{})
+	late.Media.First(5)
+	o := s.crash()
+	o.goesOn(stays, late)
+	hearStill(fetched, retriever)
+	o.silent(append(parked, stays, late, fetched, retriever)...)
+	for _, c := range append(parked, stays, late, fetched) {
+		c.Bye()
+	}
+	retriever.Over()
+	s.states()
+}
+
+// parkUntilRefused parks callers at 704, who are added to parked, and returns
+// the first who is refused.
+func (s *site) parkUntilRefused(parked *[]*live.Call) *live.Call {
+	s.Helper()
+	p := s.phone("crowd")
+	for range 500 {
+		c := p.Call("704", live.Offer{Direction: "inactive"})
+		if p.Final(c.Asked).Code() != 200 {
+			return c
+		}
+		*parked = append(*parked, c)
+	}
+	s.Fatal("500 calls are written to a full disk")
+	return nil
+}
