@@ -8,6 +8,7 @@ VERSION     := $(shell git describe --tags --always --dirty 2>/dev/null)
 GOBUILD     := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-X main.release=$(VERSION)"
 STATICCHECK := go tool -modfile=tools/go.mod staticcheck
 FUZZTIME    ?= 30s
+SOAK_TIME   ?= 10m
 BENCH       ?=
 ARGS        ?=
 
@@ -26,7 +27,7 @@ build: ## build bin/parkd
 	@$(GOBUILD) -o bin/parkd ./cmd/parkd
 
 .PHONY: test
-test: lint unit peers ## everything: lint, unit, peers (installs what it needs on Debian and Ubuntu)
+test: lint unit crash peers ## everything: lint, unit, crash, peers (installs what it needs on Debian and Ubuntu)
 
 .PHONY: lint
 lint: ## gofmt, go vet, staticcheck
@@ -39,10 +40,10 @@ lint: ## gofmt, go vet, staticcheck
 
 # The race detector needs a C compiler on most systems.
 .PHONY: unit
-unit: ## all Go tests with the race detector, but those that need foreign programs
+unit: ## all Go tests with the race detector, but those of crash and peers
 	@echo "== go test -race"
 	@if [ "$$(uname)" != Linux ]; then echo "not Linux: left out: test/sockets (needs all of 127.0.0.0/8)"; fi
-	@packages=$$(go list ./... | grep -v '^parkd/test/peers'); \
+	@packages=$$(go list ./... | grep -v '^parkd/test/\(crash\|peers\)'); \
 	if [ "$$(go env CGO_ENABLED)" = 1 ]; then \
 		go test -race -timeout 5m $$packages; \
 	else \
@@ -51,6 +52,18 @@ unit: ## all Go tests with the race detector, but those that need foreign progra
 	fi
 
 # The binary is the one that users get, without the race detector.
+.PHONY: crash
+crash: build ## kill -9 of a real server while real phones are in the middle of something
+	@echo "== crash"
+	@TEST_BINARY="$(CURDIR)/bin/parkd" go test -timeout 3m -count=1 ./test/crash
+
+.PHONY: soak
+soak: build ## a kill at every point there is, in fake time, then real ones for SOAK_TIME (10m)
+	@echo "== the whole kill matrix"
+	@PARKD_SOAK=$(SOAK_TIME) go test -timeout 0 -count=1 -run '^TestKillMatrix$$' ./test/bubble
+	@echo "== kills at random"
+	@TEST_BINARY="$(CURDIR)/bin/parkd" PARKD_SOAK=$(SOAK_TIME) go test -timeout 0 -count=1 -v -run '^TestSoak$$' ./test/crash
+
 .PHONY: peers
 peers: build ## whole-server tests with sipp, baresip, linphone, twinkle, kamailio and others
 	@echo "== peers"

@@ -162,6 +162,9 @@ func (l *Leg) acknowledged(req *sipua.Request) {
 		l.offered = false
 		l.reoffer()
 	}
+	if first && l.key != "" {
+		l.session.resume(l) // its interval began with the first 200, of another process
+	}
 	if l.away.IsValid() {
 		l.move()
 	}

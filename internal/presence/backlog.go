@@ -7,9 +7,10 @@ import (
 
 // How fast a backlog goes out.
 const (
-	beat   = time.Millisecond
-	share  = 10          // subscriptions a beat, at least
-	spread = time.Second // more a beat when it would take longer than that
+	beat    = time.Millisecond
+	share   = 10          // subscriptions a beat, at least
+	spread  = time.Second // more a beat when it would take longer than that
+	catchUp = 20          // beats that a busy machine may make up for at once
 )
 
 // backlog is who is to be told in turn and not all at once: everybody after a
@@ -44,11 +45,11 @@ func (b *backlog) add(list []*sub, first bool) {
 	}
 }
 
-// take moves those of the next beat to the end of a list.
-func (b *backlog) take(list []*sub) []*sub {
+// take moves those of the next beats to the end of a list.
+func (b *backlog) take(list []*sub, beats int) []*sub {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	n := b.share
+	n := beats * b.share
 	for _, from := range []*[]*sub{&b.first, &b.rest} {
 		k := min(n, len(*from))
 		list = append(list, (*from)[:k]...)
@@ -78,7 +79,8 @@ func (n *Notifier) drain() {
 		case <-n.backlog.wake:
 		}
 		tick.Reset(beat)
-		for list = n.backlog.take(list[:0]); len(list) > 0; list = n.backlog.take(list[:0]) {
+		last := time.Now()
+		for list = n.backlog.take(list[:0], 1); len(list) > 0; {
 			for _, s := range list {
 				_ = s.queue.Post(s.turn)
 			}
@@ -88,6 +90,9 @@ func (n *Notifier) drain() {
 				return
 			case <-tick.C:
 			}
+			beats := min(max(1, time.Since(last)/beat), catchUp)
+			last = last.Add(beats * beat)
+			list = n.backlog.take(list[:0], int(beats))
 		}
 	}
 }

@@ -66,8 +66,8 @@ const maxRuns = 1 << 12
 // the ceilings of a record that was written in an earlier one. Each epoch after
 // that has a block of its own above the record's ceilings, known without a word
 // on the disk; so a start writes nothing. In the record's own epoch (its journal
-// does not count starts) nothing is free before the record is written again. ok
-// is false when the numbers are used up.
+// does not count starts), and after more than maxRuns of them, nothing is free
+// before the record is written again. ok is false when the numbers are used up.
 func resumed(record marks, written, epoch uint64, block uint32) (now marks, c ceilings, ok bool) {
 	c = ceilings{block: block, asked: record, safe: record}
 	if epoch <= written {
@@ -79,7 +79,9 @@ func resumed(record marks, written, epoch uint64, block uint32) (now marks, c ce
 		return marks{}, c, false
 	}
 	now = record.raised(uint32(above) * block)
-	c.safe = now.raised(block)
-	c.asked = c.safe
+	c.asked, c.safe = now, now
+	if above < maxRuns {
+		c.asked, c.safe = now.raised(block), now.raised(block)
+	}
 	return now, c, true
 }

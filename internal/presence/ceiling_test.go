@@ -69,7 +69,7 @@ func TestNumbersNeverRepeat(t *testing.T) {
 			case "crash":
 				queue = nil
 				if counting {
-					epoch += rapid.Uint64Range(1, 3).Draw(t, "starts")
+					epoch += rapid.SampledFrom([]uint64{1, 1, 2, 3, maxRuns, 3 * maxRuns}).Draw(t, "starts")
 				}
 				var ok bool
 				if now, c, ok = resumed(durable.m, durable.epoch, epoch, block); !ok {
@@ -95,13 +95,15 @@ func TestNumbersAreUsedUp(t *testing.T) {
 	for _, row := range []struct {
 		seq   uint32
 		epoch uint64
+		free  uint32 // before the record is written again
 		ok    bool
 	}{
-		{maxSeq - 2*block, 2, true}, {maxSeq - 2*block, 3, true}, {maxSeq - 2*block, 4, false}, {maxSeq - block + 1, 2, false},
-		{5000, 1 << 62, true}, {maxSeq - maxRuns*block, 1 << 62, false}, {1<<32 - 1, 2, false},
+		{maxSeq - 2*block, 2, block, true}, {maxSeq - 2*block, 3, block, true}, {maxSeq - 2*block, 4, 0, false},
+		{maxSeq - block + 1, 2, 0, false}, {5000, maxRuns + 1, block, true}, {5000, maxRuns + 2, 0, true},
+		{5000, 1 << 62, 0, true}, {maxSeq - maxRuns*block, 1 << 62, 0, false}, {1<<32 - 1, 2, 0, false},
 	} {
 		now, c, ok := resumed(marks{1, row.seq}, 1, row.epoch, block)
-		if ok != row.ok || ok && (now.seq < row.seq || c.safe.seq > maxSeq || c.safe.seq-now.seq != block) {
+		if ok != row.ok || ok && (now.seq < row.seq || c.safe.seq > maxSeq || c.safe.seq-now.seq != row.free) {
 			t.Errorf("%+v: %+v %+v %v", row, now, c, ok)
 		}
 	}

@@ -33,7 +33,8 @@ const maxWaiting = 16
 const format = 1
 
 // record is a subscription as the journal has it: its Version and LocalSeq are
-// ceilings, its Expires is never earlier than what the watcher was promised.
+// ceilings, its Expires counts from the SUBSCRIBE and not from the 200, which
+// comes when the record is written.
 type record struct {
 	Format int    `json:"format"`
 	Epoch  uint64 `json:"epoch,omitempty"` // of the journal that it was given to

@@ -21,8 +21,8 @@ var errExhausted = errors.New("CSeq is used up")
 // before Resume, but for changes of state that come first.
 //
 // A record that cannot be read is left in the journal, and why is returned under
-// its id; it keeps nobody else away. Subscriptions that have expired, and older ones of a
-// phone that has a newer one, are forgotten.
+// its id; it keeps nobody else away. Subscriptions that have expired, and older
+// ones of a phone that has a newer one, are forgotten.
 func (n *Notifier) Restore(records map[string][]byte) map[string]error {
 	faults := map[string]error{}
 	list := make([]kept, 0, len(records))

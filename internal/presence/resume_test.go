@@ -101,7 +101,7 @@ func TestBacklogShares(t *testing.T) {
 	beats, got := 0, []*sub{}
 	for {
 		n := len(got)
-		if got = b.take(got); len(got) == n {
+		if got = b.take(got, 1); len(got) == n {
 			break
 		}
 		beats++
@@ -110,8 +110,11 @@ func TestBacklogShares(t *testing.T) {
 		t.Errorf("%d in %d beats", len(got), beats)
 	}
 	b.add(list[:100], false)
-	if got = b.take(nil); len(got) != share {
+	if got = b.take(nil, 1); len(got) != share {
 		t.Errorf("%d in a beat of a short one", len(got))
+	}
+	if got = b.take(nil, 3); len(got) != 3*share {
+		t.Errorf("%d in three beats", len(got))
 	}
 }
 

@@ -23,7 +23,7 @@ type sub struct {
 
 	// Owned by the queue.
 	rec     Subscription
-	until   time.Time // as rec.Expires, for the record
+	until   time.Time // Expires of the record
 	ceil    ceilings
 	kept    bool             // the journal has a record
 	busy    bool             // an answer waits for the journal

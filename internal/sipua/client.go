@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"strings"
 	"sync/atomic"
@@ -238,7 +239,7 @@ func (e *Endpoint) begin(ctx context.Context, req *sip.Request, to Target, branc
 		}
 		faults = append(faults, err)
 		h.layer.rejected.end(req)
-		h.drop()
+		h.failed(err)
 		if h.network == "tcp" && i+1 < len(list) && list[i+1].network == "udp" {
 			e.noTCP.add(h.addr)
 		}
@@ -273,10 +274,12 @@ func (h hop) flow() Flow {
 	return f
 }
 
-// drop closes the connection of a hop that failed: half a message may stand
-// in it.
-func (h hop) drop() {
-	if h.network == "udp" {
+// failed closes the connection of a hop that failed: half a message may stand in
+// it. When none could be opened, one that is there is another, which the peer has
+// opened meanwhile.
+func (h hop) failed(err error) {
+	var op *net.OpError
+	if h.network == "udp" || errors.As(err, &op) && op.Op == "dial" {
 		return
 	}
 	if c, err := h.layer.tpl.GetConnection(h.network, h.addr); err == nil {

@@ -23,7 +23,7 @@ func (e *Endpoint) send(req *sip.Request, to Target) error {
 				return nil
 			}
 			faults = append(faults, err)
-			h.drop()
+			h.failed(err)
 			for req.RemoveHeader("Via") {
 			}
 		}

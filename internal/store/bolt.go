@@ -24,7 +24,8 @@ var (
 	ErrFormat  = errors.New("store: the file was written by a newer parkd")
 )
 
-// BoltOptions are options of Open.
+// BoltOptions are options of Open. Its functions are called by the goroutine
+// that writes, and must not block.
 type BoltOptions struct {
 	Release string       // of this parkd: kept in the file as "written by"
 	Faulty  func(error)  // writing began to fail, or works again (nil)
@@ -176,9 +177,9 @@ func (b *Bolt) Load(prefix string) (map[string][]byte, error) {
 	return found, nil
 }
 
-// Epoch implements Store. It is kept in the file and durable when Open returns,
-// unless Fault says otherwise. So that it rises even then, it is never below the
-// milliseconds since 1970.
+// Epoch implements Store: it counts the times that the file was opened. It is
+// kept in the file, and durable when Open returns unless Fault says otherwise:
+// of two starts in a row on a disk that takes nothing, both have the same.
 func (b *Bolt) Epoch() uint64 { return b.epoch }
 
 // Fault implements Store.

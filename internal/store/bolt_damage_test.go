@@ -120,6 +120,7 @@ func (s *sample) find(t testing.TB, what string) int {
 }
 
 func TestDamagedFiles(t *testing.T) {
+	t.Parallel()
 	s := newSample(t)
 	all := len(s.values)
 	for name, c := range map[string]struct {
@@ -150,8 +151,9 @@ func TestDamagedFiles(t *testing.T) {
 			m, _ := readMeta(b[s.newest()*pageSize:][:pageSize])
 			return garble(b, m.root)
 		}, all, true, true},
-		"a value": {func(b []byte) []byte { b[s.find(t, "123.123.123")] ^= 4; return b }, all - 1, true, false},
-		"a key":   {func(b []byte) []byte { b[s.find(t, key(200))+8] ^= 1; return b }, all - 5, true, false},
+		"the newest leaf": {func(b []byte) []byte { return garble(b, uint64(s.find(t, s.last[0]+"new")/pageSize)) }, all, true, false},
+		"a value":         {func(b []byte) []byte { b[s.find(t, "123.123.123")] ^= 4; return b }, all - 1, true, false},
+		"a key":           {func(b []byte) []byte { b[s.find(t, key(200))+8] ^= 1; return b }, all - 5, true, false},
 		"the format": {func(b []byte) []byte {
 			m, _ := readMeta(b[s.newest()*pageSize:][:pageSize])
 			i := bytes.Index(b[m.root*pageSize:][:pageSize], []byte(formatKey))
@@ -211,8 +213,9 @@ func again(t *testing.T, dir string, n int) {
 // Whatever is written over a file, opening it works, what is loaded was in it
 // in one of its last two states, and bbolt finds nothing that the check did not.
 func TestRandomDamage(t *testing.T) {
+	t.Parallel()
 	s := newSample(t)
-	for seed := range uint64(60) {
+	for seed := range uint64(40) {
 		r := rand.New(rand.NewPCG(seed, 5))
 		image := slices.Clone(s.image)
 		end := s.end(t)
@@ -287,17 +290,26 @@ func TestNamesBesideTheFile(t *testing.T) {
 	}
 }
 
+// Two patches of a file: what can be read of it has been in it.
 func FuzzReadContents(f *testing.F) {
 	image, err := os.ReadFile(fixture)
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.Add(image)
-	f.Add(image[:3*pageSize])
-	f.Fuzz(func(t *testing.T, image []byte) {
-		c := readContents(bytes.NewReader(image), int64(len(image)))
-		if c.fault == nil && c.format == 0 {
-			t.Error("a file without a format has no fault")
+	f.Add(uint16(0), []byte{}, uint16(0), []byte{})
+	f.Add(uint16(4*pageSize+10), []byte{0xff, 0xff}, uint16(8), []byte{1})
+	f.Fuzz(func(t *testing.T, at uint16, patch []byte, then uint16, more []byte) {
+		damaged := slices.Clone(image)
+		copy(damaged[int(at)%len(image):], patch)
+		copy(damaged[int(then)%len(image):], more)
+		c := readContents(bytes.NewReader(damaged), int64(len(damaged)))
+		for k, v := range c.values {
+			if want, ok := written[k]; (!ok || want != string(v.value)) && k != "gone" {
+				t.Errorf("%q is %q", k, v.value)
+			}
+		}
+		if c.fault == nil && (len(c.values) != len(written) || c.format != Format) {
+			t.Errorf("%d values of format %d, and no fault", len(c.values), c.format)
 		}
 	})
 }

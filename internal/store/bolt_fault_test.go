@@ -33,6 +33,7 @@ func filled(t *testing.T) string {
 // Whatever is done to the file while it is in use, the next batch is written,
 // and nothing is lost.
 func TestDamageWhileInUse(t *testing.T) {
+	t.Parallel()
 	for name, damage := range map[string]func(path string) error{
 		"removed":     os.Remove,
 		"cut to none": func(path string) error { return os.Truncate(path, 0) },

@@ -21,6 +21,7 @@ import (
 // twice in the same directory. What it was told is durable is there, batches
 // are whole, and in order.
 func TestKill(t *testing.T) {
+	t.Parallel()
 	var all sync.WaitGroup
 	for seed := range uint64(12) {
 		r := rand.New(rand.NewPCG(seed, 7))

@@ -21,6 +21,10 @@ const (
 	compactShare = 5
 )
 
+// lostEpochs is how many owners may have opened a file and written no record,
+// when it is damaged and only its records say which owners there were.
+const lostEpochs = 16
+
 // schema is a format and how older ones become it.
 type schema struct {
 	format int
@@ -43,17 +47,21 @@ func (b *Bolt) begin() error {
 	w.format, w.txid, w.named = b.options.schema.format, 0, true
 	b.values.m = map[string]stored{}
 	if c == nil {
-		b.epoch = epochAfter(0, false)
 		w.anew = true
+		b.follow(0)
 		return b.pay()
 	}
-	b.epoch = epochAfter(c.epoch, c.fault != nil)
 	b.adopt(c)
+	if epoch := max(c.epoch, epochOf(c.last)); c.epoch > 0 {
+		b.follow(epoch)
+	} else {
+		b.follow(epoch + lostEpochs)
+	}
 	if err := b.pay(); err != nil {
 		if errors.Is(err, ErrLocked) || w.format != b.options.schema.format {
 			return err
 		}
-		b.fault, w.failed = err, time.Now() // the values are there, so the owner can go on
+		b.fault = err // the values are there, so the owner can go on
 		return nil
 	}
 	if w.format != b.options.schema.format {
@@ -62,14 +70,11 @@ func (b *Bolt) begin() error {
 	return nil
 }
 
-// epochAfter is the next epoch: one higher, so that the difference of two says how
-// many owners there were in between. Where the newest one cannot be read it is one
-// that nobody can have had, by the clock.
-func epochAfter(epoch uint64, damaged bool) uint64 {
-	if damaged {
-		return max(epoch+1, uint64(time.Now().UnixMilli()))
-	}
-	return epoch + 1
+// follow makes this owner the next one after an epoch: one higher, so that the
+// difference of two says how many owners there were in between.
+func (b *Bolt) follow(epoch uint64) {
+	b.epoch = epoch + 1
+	b.writer.last = max(b.writer.last, firstOf(b.epoch))
 }
 
 // inspect reads the file at a path, without bbolt: nil when there is none.
@@ -92,6 +97,11 @@ func inspect(path string, open openFunc) (c *contents, err error) {
 	if err := lock(file); err != nil {
 		return nil, err
 	}
+	defer func() {
+		if p := recover(); p != nil { // no file prevents a start
+			c, err = broken(fmt.Errorf("reading it: %v", p)), nil
+		}
+	}()
 	return readContents(file, info.Size()), nil
 }
 
@@ -177,6 +187,7 @@ func (b *Bolt) remake() error {
 		_ = os.Remove(fresh)
 		return err
 	}
+	w.forget()
 	b.remade(aside)
 	w.file, w.txid, w.headed, w.named = f, f.txid, true, false
 	w.anew, w.why, w.lost = false, nil, 0

@@ -25,6 +25,7 @@ import (
 // Each time there must be a whole file with all batches that were reported, in
 // order, and nothing of those that were never appended.
 func TestPowerCuts(t *testing.T) {
+	t.Parallel()
 	for _, run := range powerRuns(t) {
 		t.Run(run.Name, func(t *testing.T) {
 			t.Parallel()

@@ -50,7 +50,9 @@ func readContents(r io.ReaderAt, size int64) *contents {
 		}
 	}
 	if len(states) == 0 {
-		w.lost++
+		w.limit = w.pages
+		w.miss(nil, nil, w.fault)
+		w.fill(nil)
 		return w.contents
 	}
 	w.txid = states[0].txid
@@ -244,8 +246,12 @@ func (w *walk) header(e entry) {
 
 // record takes a record of the data bucket.
 func (w *walk) record(e entry) {
-	if e.bucket || !w.take(e.key, e.value) {
+	known := len(w.values)
+	switch {
+	case e.bucket || !w.take(e.key, e.value):
 		w.miss(e.key, append(slices.Clone(e.key), 0), fmt.Errorf("record %x is damaged", e.key))
+	case len(w.values) == known:
+		w.blame(fmt.Errorf("record %x has the key of another", e.key))
 	}
 }
 

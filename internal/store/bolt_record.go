@@ -6,7 +6,8 @@ import (
 )
 
 // A record is a key with its value as it is in the file, under a number of its
-// own: each record that is ever written has the next one. Records of calls that
+// own: each record that is ever written has a higher one. Its upper 24 bits are
+// the epoch of the owner who wrote it. Records of calls that
 // come and go about the same time so lie side by side, and writing one costs
 // the same beside ten others and beside ten thousand; under their own keys,
 // which are random, each would be in a page of its own.
@@ -27,6 +28,12 @@ func checksum(number []byte, rest []byte) uint32 {
 
 // numbered is the key of a record in the file.
 func numbered(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
+
+// epochBits is where the epoch begins in a number.
+const epochBits = 40
+
+func epochOf(number uint64) uint64 { return number >> epochBits }
+func firstOf(epoch uint64) uint64  { return epoch << epochBits }
 
 // seal appends a record to buf.
 func seal(buf []byte, number []byte, key string, value []byte) []byte {

@@ -11,6 +11,7 @@ import (
 // A file is used again where calls have ended: fifty thousand of them, at
 // most 500 at a time.
 func TestTheFileDoesNotGrow(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	b := openAt(t, dir, BoltOptions{})
 	r := rand.New(rand.NewPCG(1, 1))
@@ -44,6 +45,7 @@ func TestTheFileDoesNotGrow(t *testing.T) {
 }
 
 func TestCompaction(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	b := openAt(t, dir, BoltOptions{})
 	big := make([]byte, 1<<20)

@@ -12,7 +12,10 @@ import (
 
 const (
 	retryPause = time.Second           // after which what is owed is tried again by itself
-	holdPause  = 50 * time.Millisecond // between two tries at least, while writing fails
+	holdPause  = 50 * time.Millisecond // between two tries at least, while writing fails,
+	holdShare  = 4                     // … and so many times what the last one took, below retryPause
+
+	keepBuffer = 1 << 20 // bytes of it that are kept from one transaction to the next
 )
 
 // group is what waits to be written in one transaction: the last word on each
@@ -50,6 +53,7 @@ type writer struct {
 	named  bool      // the file has its name, durably
 	owed   debt      // what could not be written
 	failed time.Time // when the last try did
+	took   time.Duration
 	spare  *group
 
 	running bool     // Open has returned
@@ -86,8 +90,9 @@ func (b *Bolt) wait() {
 	var again <-chan time.Time
 	if b.owes() {
 		again = time.After(b.options.pause)
+		hold := min(max(holdPause, holdShare*b.writer.took), b.options.pause)
 		select {
-		case <-time.After(holdPause - time.Since(b.writer.failed)):
+		case <-time.After(hold - time.Since(b.writer.failed)):
 		case <-b.closing:
 		}
 	}
@@ -139,9 +144,6 @@ func (b *Bolt) write(g *group) {
 
 // outcome notes how writing went.
 func (b *Bolt) outcome(err error) {
-	if err != nil {
-		b.writer.failed = time.Now()
-	}
 	b.mu.Lock()
 	turned := (b.fault == nil) != (err == nil)
 	b.fault = err
@@ -161,11 +163,15 @@ func (b *Bolt) owes() bool {
 // pay writes what is owed. A file that turns out to be damaged is made anew,
 // once.
 func (b *Bolt) pay() error {
-	w := &b.writer
+	w, start := &b.writer, time.Now()
 	err := b.try()
 	if errors.Is(err, ErrDamaged) {
 		w.anew, w.why, w.lost = true, err, 0
 		err = b.try()
+	}
+	if err != nil {
+		w.failed = time.Now()
+		w.took = w.failed.Sub(start)
 	}
 	return err
 }
@@ -186,7 +192,7 @@ func (b *Bolt) try() error {
 	return err
 }
 
-// commit writes what is owed: the n-th of its keys becomes record last+1+n.
+// commit writes what is owed: the n-th of its keys becomes record first+n.
 func (b *Bolt) commit() error {
 	w := &b.writer
 	w.keys = slices.AppendSeq(w.keys[:0], maps.Keys(w.owed))
@@ -207,9 +213,17 @@ func (b *Bolt) commit() error {
 			b.values.m[k] = stored{v, first + uint64(n)}
 		}
 	}
-	clear(w.keys)
 	clear(w.owed)
+	w.forget()
 	return nil
+}
+
+// forget lets go of what only a transaction needed.
+func (w *writer) forget() {
+	clear(w.keys)
+	if cap(w.buffer) > keepBuffer {
+		w.keys, w.buffer = nil, nil
+	}
 }
 
 // change puts each value into a record of its own, and takes away the one that

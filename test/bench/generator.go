@@ -24,7 +24,8 @@ type generator struct {
 
 	mu    sync.Mutex
 	calls map[string]*call
-	seen  map[string]bool // Call-IDs of NOTIFYs
+	seen  map[string]time.Time // Call-IDs of NOTIFYs, and when the first one came
+	freed chan struct{}        // a call that leaves is gone; nil = nobody wants to know
 	wake  chan struct{}
 	lamp  chan time.Time
 }
@@ -53,7 +54,7 @@ func newGenerator(sip string, s *sinks) (*generator, error) {
 	}
 	conn.SetReadBuffer(4 << 20)
 	g := &generator{conn: conn, local: conn.LocalAddr().String(), sinks: s, ended: make(chan struct{}),
-		calls: map[string]*call{}, seen: map[string]bool{}, wake: make(chan struct{}, 1), lamp: make(chan time.Time, 16)}
+		calls: map[string]*call{}, seen: map[string]time.Time{}, wake: make(chan struct{}, 1), lamp: make(chan time.Time, 16)}
 	go g.read()
 	return g, nil
 }
@@ -63,10 +64,11 @@ func (g *generator) close() {
 	<-g.ended
 }
 
+// request sends a request; its Call-ID is the user, too.
 func (g *generator) request(method, uri, callID, to string, seq int, more, body string) {
-	fmt.Fprintf(g.conn, "%s %s SIP/2.0\r\nVia: SIP/2.0/UDP %s;branch=z9hG4bK%s%s%d\r\nMax-Forwards: 70\r\nFrom: <sip:caller@127.0.0.1>;tag=%s\r\n"+
-		"To: %s\r\nCall-ID: %s\r\nCSeq: %d %s\r\nContact: <sip:caller@%s>\r\n%sContent-Length: %d\r\n\r\n%s",
-		method, uri, g.local, callID, method, seq, callID, to, callID, seq, method, g.local, more, len(body), body)
+	fmt.Fprintf(g.conn, "%s %s SIP/2.0\r\nVia: SIP/2.0/UDP %s;branch=z9hG4bK%s%s%d\r\nMax-Forwards: 70\r\nFrom: <sip:%s@127.0.0.1>;tag=%s\r\n"+
+		"To: %s\r\nCall-ID: %s\r\nCSeq: %d %s\r\nContact: <sip:%s@%s>\r\n%sContent-Length: %d\r\n\r\n%s",
+		method, uri, g.local, callID, method, seq, callID, callID, to, callID, seq, method, callID, g.local, more, len(body), body)
 }
 
 // invite dials an extension.
@@ -121,9 +123,11 @@ func (g *generator) response(msg string) {
 	case strings.HasSuffix(cseq, "BYE"):
 		c.gone = true
 		delete(g.calls, c.id)
+		g.free()
 	case !strings.HasSuffix(cseq, "INVITE"):
 	case msg[8] != '2':
 		c.failed, c.gone = msg[8:11], true
+		g.free()
 	default:
 		if c.to == "" {
 			c.took = time.Since(c.sent)
@@ -138,10 +142,19 @@ func (g *generator) response(msg string) {
 	}
 }
 
+// free says that a call is over.
+func (g *generator) free() {
+	if g.freed != nil {
+		g.freed <- struct{}{}
+	}
+}
+
 // asked answers what parkd asks: NOTIFY and keep-alives.
 func (g *generator) asked(msg string) {
 	g.mu.Lock()
-	g.seen[header(msg, "Call-ID")] = true
+	if id := header(msg, "Call-ID"); g.seen[id].IsZero() {
+		g.seen[id] = time.Now()
+	}
 	g.mu.Unlock()
 	if strings.HasPrefix(msg, "NOTIFY") && strings.Contains(msg, ">early<") {
 		select {
@@ -205,6 +218,81 @@ func (g *generator) fill(ext string, n, rate int) error {
 	})
 }
 
+// single parks callers one after the other, who leave at once, and tells how
+// long answers took.
+func (g *generator) single(ext string, n int) (latencies, error) {
+	var late latencies
+	for range n {
+		c := g.invite(ext, true)
+		if err := g.wait("a park", 5*time.Second, func() bool { return c.gone }); err != nil {
+			return nil, err
+		}
+		if c.failed != "" {
+			return nil, fmt.Errorf("a park was refused: %s", c.failed)
+		}
+		late = append(late, c.took)
+	}
+	return late, nil
+}
+
+// crowd keeps so many callers at once on their way in and out, each of whom
+// leaves as soon as they are parked, and tells how many there were.
+func (g *generator) crowd(ext string, many int, window time.Duration) (int, error) {
+	g.mu.Lock()
+	g.freed = make(chan struct{}, many)
+	g.mu.Unlock()
+	var calls []*call
+	for range many {
+		calls = append(calls, g.invite(ext, true))
+	}
+	end := time.After(window)
+	for done := 0; ; done++ {
+		select {
+		case <-g.freed:
+			calls = append(calls, g.invite(ext, true))
+		case <-end:
+			for range many {
+				<-g.freed
+			}
+			i := slices.IndexFunc(calls, func(c *call) bool { return c.failed != "" })
+			if i >= 0 {
+				return 0, fmt.Errorf("a park was refused: %s", calls[i].failed)
+			}
+			return done, nil
+		}
+	}
+}
+
+// watch subscribes n times, to orbits in turn, and waits until all are told.
+func (g *generator) watch(n, rate int) error {
+	i := 0
+	paced(n, rate, func() {
+		ext := fmt.Sprint(701 + i%99)
+		g.request("SUBSCRIBE", "sip:"+ext+"@127.0.0.1", fmt.Sprintf("lamp%d", i), "<sip:"+ext+"@127.0.0.1>", 1, "Event: dialog\r\nExpires: 3600\r\n", "")
+		i++
+	})
+	return g.wait("first NOTIFYs", 20*time.Second, func() bool { return len(g.seen) >= n })
+}
+
+// forget forgets who has been told.
+func (g *generator) forget() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	clear(g.seen)
+}
+
+// told is when each of those who were told since forget was told first.
+func (g *generator) told() (list []time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for id, at := range g.seen {
+		if strings.HasPrefix(id, "lamp") {
+			list = append(list, at)
+		}
+	}
+	return list
+}
+
 // churn parks callers who leave at once, and tells how long answers took.
 func (g *generator) churn(ext string, rate int, window time.Duration) (int, latencies, error) {
 	var calls []*call
@@ -249,7 +337,7 @@ func (g *generator) lamps(n int) (latencies, error) {
 
 // dark waits for the first NOTIFY of a subscription.
 func (g *generator) dark(ext string) error {
-	return g.wait("first NOTIFY of "+ext, 3*time.Second, func() bool { return g.seen["watch"+ext] })
+	return g.wait("first NOTIFY of "+ext, 3*time.Second, func() bool { return !g.seen["watch"+ext].IsZero() })
 }
 
 // latencies are durations of the same thing.

@@ -10,6 +10,8 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -21,6 +23,10 @@ type options struct {
 	few     int
 	many    int
 	window  time.Duration
+	only    string
+	disk    string
+	parked  string
+	lamps   int
 }
 
 func main() {
@@ -32,6 +38,9 @@ func main() {
 		case "uas":
 			uasMain(os.Args[2])
 			return
+		case "sockets":
+			socketsMain(os.Args[2])
+			return
 		}
 	}
 	var o options
@@ -41,6 +50,10 @@ func main() {
 	flag.IntVar(&o.few, "few", 10, "calls parked beside the parks, at first")
 	flag.IntVar(&o.many, "many", 5000, "and then")
 	flag.DurationVar(&o.window, "window", 6*time.Second, "how long each figure is measured")
+	flag.StringVar(&o.only, "only", "", "the rows to measure, as lamp,restart; all of them without it")
+	flag.StringVar(&o.disk, "disk", "", "folder on the disk that journals are on; else where temporary files go")
+	flag.StringVar(&o.parked, "parked", "1000,8000", "calls parked at a restart, by sizes")
+	flag.IntVar(&o.lamps, "lamps", 10000, "lamps beside them, 0 = only without")
 	flag.Parse()
 	if err := run(o); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -49,14 +62,16 @@ func main() {
 }
 
 func run(o options) error {
-	if err := lamp(o); err != nil {
-		return fmt.Errorf("lamp: %w", err)
-	}
-	if err := music(o); err != nil {
-		return fmt.Errorf("music: %w", err)
-	}
-	if err := parks(o); err != nil {
-		return fmt.Errorf("parks: %w", err)
+	for _, row := range []struct {
+		name    string
+		measure func(options) error
+	}{{"lamp", lamp}, {"music", music}, {"parks", parks}, {"journal", journal}, {"restart", restarts}} {
+		if o.only != "" && !slices.Contains(strings.Split(o.only, ","), row.name) {
+			continue
+		}
+		if err := row.measure(o); err != nil {
+			return fmt.Errorf("%s: %w", row.name, err)
+		}
 	}
 	return nil
 }

@@ -27,7 +27,16 @@ type process struct {
 }
 
 // freePort finds a port number that is free for UDP and TCP.
-func freePort() (int, error) {
+func freePort() (port int, err error) {
+	for range 100 { // what is free for one may be a sink's
+		if port, err = freeBoth(); err == nil {
+			return port, nil
+		}
+	}
+	return 0, err
+}
+
+func freeBoth() (int, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return 0, err
@@ -58,19 +67,23 @@ func (p *process) sent() (int64, error) {
 }
 
 const configuration = `
-log: {level: warn, format: json}
+log: {level: error, format: json}
 data_dir: %s
 sip: {listen: ["udp://127.0.0.1:%d"]}
 media: {address: 127.0.0.1, ports: 10000-32766}
 admin: {listen: "127.0.0.1:%d"}
-store: {kind: memory}
-defaults: {allow_multiple: true}
+store: {kind: %s}
+defaults: {allow_multiple: true, timeout: {enabled: false}}
 orbits: [{extension: 701-799}]
 `
 
-// start runs a parkd on a free port and waits until it answers.
-func start(binary string) (*process, error) {
-	dir, err := os.MkdirTemp("", "parkd-bench")
+// start runs a parkd without a disk on a free port and waits until it answers.
+func start(binary string) (*process, error) { return startKind(binary, "memory", "") }
+
+// startKind is start with a journal of that kind, in a new folder of a folder
+// ("": where temporary files go).
+func startKind(binary, kind, where string) (*process, error) {
+	dir, err := os.MkdirTemp(where, "parkd-bench")
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +92,7 @@ func start(binary string) (*process, error) {
 		return nil, err
 	}
 	file := filepath.Join(dir, "parkd.yaml")
-	if err := os.WriteFile(file, fmt.Appendf(nil, configuration, filepath.Join(dir, "data"), port, port), 0o600); err != nil {
+	if err := os.WriteFile(file, fmt.Appendf(nil, configuration, filepath.Join(dir, "data"), port, port, kind), 0o600); err != nil {
 		return nil, err
 	}
 	return launch(dir, port, exec.Command(binary, "serve", "-c", file))
@@ -133,11 +146,15 @@ func (p *process) answers() error {
 }
 
 func (p *process) stop() {
-	p.cmd.Process.Signal(syscall.SIGKILL) // nobody waits for thousands of BYEs here
-	p.cmd.Wait()
+	p.kill() // nobody waits for thousands of BYEs here
 	if p.dir != "" {
 		os.RemoveAll(p.dir)
 	}
+}
+
+func (p *process) kill() {
+	p.cmd.Process.Signal(syscall.SIGKILL)
+	p.cmd.Wait()
 }
 
 // cpu is the CPU time of all threads so far.
@@ -165,42 +182,4 @@ func (p *process) memory() int64 {
 		}
 	}
 	return 0
-}
-
-// sinks are where phones would receive: one socket each, whose filter throws
-// every packet away in the kernel, so that receiving costs next to nothing.
-type sinks struct {
-	conns []*net.UDPConn
-	ports []int
-}
-
-func openSinks(n int) (*sinks, error) {
-	drop := []unix.SockFilter{{Code: unix.BPF_RET | unix.BPF_K, K: 0}}
-	program := unix.SockFprog{Len: 1, Filter: &drop[0]}
-	s := &sinks{}
-	for range n {
-		c, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-		if err != nil {
-			return nil, err
-		}
-		s.conns = append(s.conns, c)
-		s.ports = append(s.ports, c.LocalAddr().(*net.UDPAddr).Port)
-		raw, err := c.SyscallConn()
-		if err != nil {
-			return nil, err
-		}
-		var failed error
-		if err := raw.Control(func(fd uintptr) {
-			failed = unix.SetsockoptSockFprog(int(fd), unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &program)
-		}); err != nil || failed != nil {
-			return nil, errors.Join(err, failed)
-		}
-	}
-	return s, nil
-}
-
-func (s *sinks) close() {
-	for _, c := range s.conns {
-		c.Close()
-	}
 }

@@ -162,6 +162,39 @@ func TestCSeqRisesAcrossRestarts(t *testing.T) {
 	})
 }
 
+// Each server is killed as soon as it has said something, before it can have
+// written down that it did.
+func TestCSeqRisesAlthoughEachServerIsKilledAsItSpeaks(t *testing.T) {
+	t.Parallel()
+	kit.RunCut(t, kit.Plan{Disk: 5 * time.Millisecond}, func(s *kit.Site) {
+		c := s.Phone("alice").Call("701", phone.Opts{})
+		s.Wait(time.Second)
+		var last uint32
+		for n := range 5 {
+			var other *fakenet.Conn
+			s.CrashAnd(down, func() { other, _ = s.Net.Listen(c.Media.Remote()) }) // it has to say that it moved
+			for range 2000 {
+				if s.Wait(time.Millisecond); len(c.Got("INVITE")) > n {
+					break
+				}
+			}
+			other.Close()
+			list := c.Got("INVITE")
+			if len(list) != n+1 {
+				s.T.Fatalf("%d re-INVITEs after %d restarts", len(list), n+1)
+			}
+			if seq, _ := list[n].CSeq(); seq <= last {
+				s.T.Errorf("CSeq %d after %d", seq, last)
+			} else {
+				last = seq
+			}
+		}
+		s.Wait(2 * time.Second)
+		hearsMusic(s, c)
+		c.Hangup()
+	})
+}
+
 func TestASubscriptionExpiresAcrossARestartWhenItShould(t *testing.T) {
 	crash(t, nil, func(s *kit.Site) {
 		alice, bob := s.Phone("alice"), s.Phone("bob")

@@ -79,6 +79,12 @@ func TestFiveRestartsInARow(t *testing.T) {
 				goodbye(s, retrieve(s, dave, second), second)
 				watch.Await(lit, "terminated")
 				watch.Refresh(0).Expect(200)
+				list := watch.Lamps()
+				for i := 1; i < len(list); i++ {
+					if a, b := list[i-1], list[i]; b.Version <= a.Version || b.CSeq <= a.CSeq {
+						s.T.Errorf("%+v after %+v", b, a)
+					}
+				}
 			})
 		})
 	}

@@ -19,6 +19,7 @@ type Call struct {
 
 	// Guarded by the phone's lock.
 	Invite    *wire.Message // theirs
+	Rang      time.Time     // when it came
 	came      net.Conn      // how
 	Acked     bool
 	Ended     bool // by the other side
@@ -153,7 +154,7 @@ func (c *Call) Retry(header string) {
 
 // ring takes an INVITE from parkd; the test decides about it. The lock is held.
 func (p *Phone) ring(conn net.Conn, m *wire.Message) {
-	c := &Call{Phone: p, Invite: m, came: conn, Dialog: &Dialog{
+	c := &Call{Phone: p, Invite: m, Rang: time.Now(), came: conn, Dialog: &Dialog{
 		callID: m.CallID(), localTag: m.CallID() + "-phone", remoteTag: m.FromTag(),
 		local: m.Get("To"), remote: "<" + wire.Address(m.Get("From")) + ">", Target: wire.Address(m.Get("Contact")),
 	}}

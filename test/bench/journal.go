@@ -1,0 +1,112 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Sizes of the journal's rows.
+const (
+	syncs  = 500
+	single = 500 // parks one at a time
+	turns  = 3   // of each kind of store
+	flying = 128 // parks at once
+)
+
+// journal: what the disk costs a park, against one without a disk, and against
+// a bare sync of the same disk.
+func journal(o options) error {
+	sync, err := bareSyncs(o.disk)
+	if err != nil {
+		return err
+	}
+	var late [2]latencies // by kind: without a disk, with one
+	var cpu [2]time.Duration
+	var rate [2]float64
+	for range turns { // in turn, so that both have the same weather
+		for i, kind := range []string{"memory", "bolt"} {
+			m, err := measureKind(o, kind)
+			if err != nil {
+				return fmt.Errorf("%s: %w", kind, err)
+			}
+			late[i] = append(late[i], m.late...)
+			rate[i] += m.rate / turns
+			cpu[i] += m.cpu / turns
+		}
+	}
+	more := late[1].median() - late[0].median()
+	fmt.Printf("journal  one park at a time: answered in %v at the median with a journal (%v at 99 %%), %v without (%v): %v more, %.1f times a bare sync (4 KB written and synced: %v at the median, %v at 99 %%)\n",
+		late[1].median(), late[1].at(0.99), late[0].median(), late[0].at(0.99), more, float64(more)/float64(sync.median()), sync.median(), sync.at(0.99))
+	fmt.Printf("journal  %d parks at once: %.0f a second with a journal, %.0f without: %.0f %% less; %v and %v of CPU each\n",
+		flying, rate[1], rate[0], 100*(1-rate[1]/rate[0]), cpu[1].Round(time.Microsecond), cpu[0].Round(time.Microsecond))
+	return nil
+}
+
+// measured is what a kind of store costs.
+type measured struct {
+	late latencies
+	rate float64
+	cpu  time.Duration // a park
+}
+
+func measureKind(o options, kind string) (m measured, err error) {
+	sinks, err := openSinks(200)
+	if err != nil {
+		return m, err
+	}
+	defer sinks.close()
+	p, err := startKind(o.parkd, kind, o.disk)
+	if err != nil {
+		return m, err
+	}
+	defer p.stop()
+	g, err := newGenerator(p.sip, sinks)
+	if err != nil {
+		return m, err
+	}
+	defer g.close()
+	if m.late, err = g.single("701", single); err != nil {
+		return m, err
+	}
+	cpu, begin := p.cpu(), time.Now()
+	done, err := g.crowd("702", flying, o.window)
+	m.rate = float64(done) / time.Since(begin).Seconds()
+	m.cpu = (p.cpu() - cpu) / time.Duration(max(done, 1))
+	return m, err
+}
+
+// bareSyncs tells how long the disk takes to write 4 KB in place and to sync.
+func bareSyncs(where string) (latencies, error) {
+	const page, pages = 4096, 256
+	f, err := os.CreateTemp(where, "parkd-bench")
+	if err != nil {
+		return nil, err
+	}
+	defer os.Remove(f.Name())
+	defer f.Close()
+	if _, err := f.Write(make([]byte, page*pages)); err != nil {
+		return nil, err
+	}
+	if err := f.Sync(); err != nil {
+		return nil, err
+	}
+	var list latencies
+	block := make([]byte, page)
+	for i := range syncs {
+		block[0] = byte(i)
+		begin := time.Now()
+		if _, err := f.WriteAt(block, int64(i%pages)*page); err != nil {
+			return nil, err
+		}
+		if err := unix.Fdatasync(int(f.Fd())); err != nil {
+			return nil, err
+		}
+		list = append(list, time.Since(begin))
+	}
+	return list, nil
+}
