@@ -63,6 +63,7 @@ type Leg struct {
 	key       string         // in the manager's maps of restored legs
 	stale     bool           // restored when nobody waited for its 200 any more
 	away      netip.AddrPort // where the media of a restored leg is now, to be told after the ACK
+	moving    bool           // the peer has not answered yet that it knows
 	inbound   exchange       // their INVITE or re-INVITE
 	outbound  exchange       // ours
 	life      life           // proof of life

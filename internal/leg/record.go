@@ -44,6 +44,7 @@ type record struct {
 	Remote  string         `json:"remote,omitempty"` // the peer's last description
 	Agreed  *sdp.Agreed    `json:"agreed,omitempty"`
 	Contact string         `json:"contact,omitempty"` // ours, as the peer knows it
+	Moving  bool           `json:"moving,omitempty"`  // the peer does not know Local's address yet
 	Unsure  bool           `json:"unsure,omitempty"`  // our ACK may not have been sent
 	Asked   uint32         `json:"asked,omitempty"`   // CSeq of the INVITE that the peer began with
 	At      time.Time      `json:"at"`                // when this was written
@@ -74,7 +75,7 @@ func (l *Leg) record() []byte {
 	l.ceiling = (l.dialog.LocalSeq/seqBlock + 1) * seqBlock
 	r := record{
 		Format: recordFormat, Epoch: l.m.o.Epoch, User: l.user, Orbit: l.orbit, Call: l.owner,
-		Dialog: l.dialog, Local: l.local, Last: string(l.last), Remote: string(l.described), Agreed: l.agreed, Asked: l.asked, At: time.Now(),
+		Dialog: l.dialog, Local: l.local, Last: string(l.last), Remote: string(l.described), Agreed: l.agreed, Asked: l.asked, At: time.Now(), Moving: l.moving,
 		Session: session{Seconds: int64(l.session.interval / time.Second), Ours: l.session.ours, Update: l.session.update},
 	}
 	r.Dialog.LocalSeq = l.ceiling

@@ -202,7 +202,7 @@ func (v *revival) restoreConfirmed() error {
 	l.agree(*r.Agreed)
 	v.enter()
 	contact := l.m.o.Endpoint.Contact(l.user, l.dialog.Flow)
-	if addr != l.local.Addr || contact.Address.String() != r.Contact {
+	if r.Moving || addr != l.local.Addr || contact.Address.String() != r.Contact {
 		l.away = addr
 	}
 	_ = l.queue.Do(func() { // new: never full, never closed
@@ -236,7 +236,12 @@ func (l *Leg) move() {
 	l.local.Addr, l.local.Previous = l.away, l.last
 	l.away = netip.AddrPort{}
 	l.last = sdp.Offer(l.local, preferred(l.local.Codecs, l.codecName()))
-	l.reoffer()
+	l.moving = true
+	l.keepThen(nil, func() { // else another restart would not know the port
+		if l.state == confirmed {
+			l.reoffer()
+		}
+	})
 }
 
 // again takes an INVITE that repeats the one which a restored leg began with:

@@ -221,6 +221,7 @@ func (l *Leg) reoffered(res *sip.Response, err error, again func()) {
 		if err := l.answered(res); err != nil {
 			l.log.Warn().Err(err).Msg("answer to re-invite unusable")
 		}
+		l.moving = false
 		l.session.refreshed(l, res)
 		l.keep()
 	default:

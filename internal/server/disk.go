@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
@@ -40,8 +41,12 @@ func openStore(c *config.Config, release string, log zerolog.Logger) (store.Stor
 // tellReport logs what was found in a journal, if it is worth a word.
 func tellReport(log zerolog.Logger, r store.Report) {
 	switch {
+	case errors.Is(r.Why, store.ErrFormat):
+		log.Error().Err(r.Why).Str("aside", r.SetAside).Msg("journal is of a newer parkd and was set aside")
 	case r.SetAside != "" || r.Lost > 0:
 		log.Error().Err(r.Why).Str("aside", r.SetAside).Int("salvaged", r.Salvaged).Int("lost", r.Lost).Msg("journal was damaged")
+	case r.Compacted:
+		log.Info().Msg("journal compacted")
 	case r.Migrated != 0:
 		log.Info().Int("from", r.Migrated).Int("to", store.Format).Msg("journal migrated")
 	}

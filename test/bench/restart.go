@@ -137,10 +137,10 @@ func (g *generator) all(lamps int, ready time.Time) error {
 
 // heard is how music began again, for all sinks.
 type heard struct {
-	first        latencies // packet after ready
-	silent       int       // streams without one
-	want, got    int       // packets in the first second of each stream
-	late, counts int       // packets that came more than a frame late, of those that came
+	first     latencies // packet after ready
+	silent    int       // streams without one
+	want, got int       // packets in the first second of each stream
+	late      int       // packets that came more than a frame late, of those that came
 }
 
 func (s *sinks) music(ready time.Time) (h heard, err error) {

@@ -169,6 +169,27 @@ func returnUnanswered(st *stage) {
 	st.hangup(parked, st.pickup(r, parked))
 }
 
+// returnFetched: somebody fetches the call while its parker is rung.
+func returnFetched(st *stage) {
+	alice, bob, carol := st.Phone("alice"), st.Phone("bob"), st.Phone("carol")
+	parked, since := st.parkAt(alice, referred(bob))
+	r := st.back(since.add(sceneAfter), nil, bob)
+	r.Reply(180)
+	start := time.Now()
+	fetched := st.fetch(carol, parked, code)
+	st.over(start, r.Call)
+	st.hangup(fetched, parked)
+}
+
+// returnInVain: the caller hangs up while the parker is rung.
+func returnInVain(st *stage) {
+	alice, bob := st.Phone("alice"), st.Phone("bob")
+	parked, since := st.parkAt(alice, referred(bob))
+	r := st.back(since.add(sceneAfter), nil, bob)
+	r.Reply(180)
+	st.hangup(parked, r.Call)
+}
+
 // transferKey: a caller presses the key that brings them back.
 func transferKey(st *stage) {
 	alice, bob := st.Phone("alice"), st.Phone("bob")

@@ -26,9 +26,12 @@ var scenes = map[string]scene{
 	"retrieve by plain press":      {play: retrieveByPress},
 	"two retrievers at once":       {play: twoRetrievers},
 	"retriever transferred":        {play: retrieverTransferred},
+	"bridged, moves":               {play: bridgedMoves},
 	"return answered":              {play: returnAnswered, orbit: returns},
 	"return to somebody busy":      {play: returnBusy, orbit: returns},
 	"return unanswered, fallback":  {play: returnUnanswered, orbit: returns},
+	"return, fetched meanwhile":    {play: returnFetched, orbit: returns},
+	"return, caller hangs up":      {play: returnInVain, orbit: returns},
 	"transfer key":                 {play: transferKey, orbit: keyed},
 	"cancel":                       {play: cancelSetup},
 	"hold, resume elsewhere":       {play: holdAndResume},
@@ -163,6 +166,23 @@ func retrieverTransferred(st *stage) {
 	}
 	st.hangup(c)
 	st.release(c)
+}
+
+// bridgedMoves: each side of a bridged call goes on with another media address.
+func bridgedMoves(st *stage) {
+	alice, bob := st.Phone("alice"), st.Phone("bob")
+	c := st.park(alice, referred(bob))
+	fetched := st.fetch(bob, c, code)
+	for _, x := range []*phone.Call{c, fetched} {
+		st.release(x)
+		x.Media.Move()
+		st.change(x, phone.SDP{})
+		if !st.eventually(prompt, func() bool { return st.joined(fetched, c) }) {
+			st.T.Fatalf("%s hears nothing at its new address", x.CallID())
+		}
+		st.keep(x)
+	}
+	st.hangup(fetched, c)
 }
 
 // cancelSetup: the caller changes their mind at once.

@@ -34,6 +34,7 @@ func TestABridgedCallGoesOn(t *testing.T) {
 			fetched := bob.Dial("*4701", live.Offer{Formats: row.retriever})
 			bothHear(parked, fetched)
 			s.states("bridged")
+			s.written()
 			o := s.crash()
 			o.goesOn(parked, fetched)
 			hearStill(parked, fetched)

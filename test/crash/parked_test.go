@@ -113,6 +113,7 @@ func TestTwoCrashesWithinASecond(t *testing.T) {
 	parked.Media.Hear(5)
 	lamp.Shows("early")
 	s.states("parked", "bridged")
+	s.written()
 
 	first := s.kill()
 	first.restart()

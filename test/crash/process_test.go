@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -98,6 +100,21 @@ func (p *process) runs() bool {
 	default:
 		return true
 	}
+}
+
+// starved is how long its threads have waited for a processor that others had,
+// in all: on a busy machine nobody is to be blamed for that. Zero where the
+// system does not say.
+func (p *process) starved() (wait time.Duration) {
+	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", p.cmd.Process.Pid))
+	for _, t := range threads {
+		text, _ := os.ReadFile(t) // the thread may have ended
+		var ran, waited int64     // in nanoseconds
+		if _, err := fmt.Sscan(string(text), &ran, &waited); err == nil {
+			wait += time.Duration(waited)
+		}
+	}
+	return wait
 }
 
 // says waits so long for a log line with that message; nil if there is none.
