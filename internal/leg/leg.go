@@ -273,6 +273,9 @@ func (l *Leg) send(req *sip.Request, f func(*sip.Response, error)) *sipua.Transa
 	}
 	l.spent()
 	return l.m.o.Endpoint.Request(l.m.ctx, req, to, func(res *sip.Response, err error) {
+		if err != nil && l.m.ctx.Err() != nil {
+			return // it is we who stop: that says nothing about the peer
+		}
 		l.post(func() { f(res, err) })
 	})
 }

@@ -121,13 +121,12 @@ type waiting struct {
 // keep writes the leg down.
 func (l *Leg) keep() { l.m.tell(orbit.Note{Leg: l.id, Record: l.record()}) }
 
-// keepThen writes the leg down, and does then once that is durable. req is the
-// request that is answered by it, nil if there is none.
+// keepThen writes the leg down, and does then once that is durable; never, if the
+// decider has ended: that is left to the next process. req is the request that is
+// answered by it, nil if there is none.
 func (l *Leg) keepThen(req *sipua.Request, then func()) {
 	l.waiting = append(l.waiting, waiting{req, then})
-	if l.m.o.Decider.Do(orbit.Note{Leg: l.id, Record: l.record(), Reply: true}) != nil {
-		l.noted() // nobody writes any more
-	}
+	l.m.tell(orbit.Note{Leg: l.id, Record: l.record(), Reply: true})
 }
 
 // noted: the oldest record that is waited for is durable.

@@ -83,6 +83,19 @@ func (s *State) configure(set Settings) {
 	}
 }
 
+// added lists the orbits that a change of settings brings. Asked before Apply.
+func (s *State) added(ch *Change) (exts []string) {
+	if ch.Settings == nil {
+		return nil
+	}
+	for i := range ch.Settings.Orbits {
+		if ext := ch.Settings.Orbits[i].Extension; s.places[ext] == nil {
+			exts = append(exts, ext)
+		}
+	}
+	return exts
+}
+
 // altered lists the orbits that look different, or are there or not, once
 // other settings are in force.
 func (s *State) altered(set Settings) (exts []string) {

@@ -169,9 +169,10 @@ type View struct {
 }
 
 // SameLamp reports whether two views of an orbit look the same on a lamp: how
-// many calls wait behind the head, and one that is being retrieved, do not show.
+// many calls wait behind the head, one that is being retrieved, and that there are
+// to be no new ones, do not show.
 func (v View) SameLamp(w View) bool {
-	if v.Name != w.Name || v.Enabled != w.Enabled || v.Gone != w.Gone || (v.Head == nil) != (w.Head == nil) {
+	if v.Name != w.Name || v.Gone != w.Gone || (v.Head == nil) != (w.Head == nil) {
 		return false
 	}
 	if v.Head == nil {

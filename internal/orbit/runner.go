@@ -3,6 +3,7 @@ package orbit
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 )
@@ -183,7 +184,12 @@ func (r *Runner) decide(now time.Time, c Command) error {
 		return err
 	}
 	shown := r.state.touched(&ch)
+	added := r.state.added(&ch)
+	shown = slices.DeleteFunc(shown, func(ext string) bool { return slices.Contains(added, ext) })
 	r.state.Apply(ch)
+	for _, ext := range added { // nothing durable shows in an orbit without calls
+		r.show(ext)
+	}
 	for _, e := range ch.Now {
 		r.world.Carry(e)
 	}

@@ -71,7 +71,7 @@ func TestRunnerConfigures(t *testing.T) {
 		set.Orbits[1].Music = "new"
 		set.Orbits = append(set.Orbits, Orbit{Extension: "3", Enabled: true})
 		do(t, r, Configure{set})
-		w.want(t, "Play a", "Show 1 free 0", "Show 2 parked 1", "Show 3 free 0")
+		w.want(t, "Show 3 free 0", "Play a", "Show 1 free 0", "Show 2 parked 1") // what is new at once
 		time.Sleep(time.Minute)
 		w.want(t, "Ring a.1", "Show 2 returning 1", "Tell returning a")
 		do(t, r, Configure{Settings{}}) // none is left

@@ -23,7 +23,7 @@ func TestSameLamp(t *testing.T) {
 		{"another parking of the same call", with(func(v *View) { v.Head = head(func(c *CallView) { c.Alias.CallID = "9" }) }), false},
 		{"on its way back", with(func(v *View) { v.Head = head(func(c *CallView) { c.State = "returning" }) }), false},
 		{"being retrieved", with(func(v *View) { v.Head = nil }), false},
-		{"switched off", with(func(v *View) { v.Enabled = false }), false},
+		{"switched off", with(func(v *View) { v.Enabled = false }), true},
 		{"renamed", with(func(v *View) { v.Name = "Sales" }), false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
@@ -59,7 +60,12 @@ func (s *Server) linger(fail chan error) {
 	s.log.Info().Str("shutdown", s.config.Load().Shutdown).Int("calls", s.held()).Msg("draining")
 	tick := time.NewTicker(poll)
 	defer tick.Stop()
-	for s.held() > 0 {
+	told := 0
+	for n := s.held(); n > 0; n = s.held() {
+		if n != told {
+			s.manager(systemd.Status(fmt.Sprintf("draining, %d calls left", n)))
+			told = n
+		}
 		select {
 		case <-tick.C:
 		case err := <-fail:

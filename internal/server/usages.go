@@ -142,19 +142,26 @@ func newLamps(c *config.Config, w *world) *lamps {
 }
 
 // use has documents follow a configuration. It returns the orbits whose lamps
-// look different now.
+// look different now. One that is configured no more looks as it did while there
+// are calls in it.
 func (l *lamps) use(c *config.Config) (changed []string) {
 	profiles := make(map[string]blf.Profile, len(c.Orbits))
 	for i := range c.Orbits {
 		profiles[c.Orbits[i].Extension] = blf.Profile{Confirmed: strings.EqualFold(c.Orbits[i].Lamp.State, "confirmed")}
 	}
-	if old := l.profiles.Swap(&profiles); old != nil {
-		for ext, p := range profiles {
-			if before, ok := (*old)[ext]; ok && before != p {
+	if old := l.profiles.Load(); old != nil {
+		for ext, before := range *old {
+			p, stays := profiles[ext]
+			_, shown := l.world.view(ext)
+			switch {
+			case stays && before != p:
 				changed = append(changed, ext)
+			case !stays && shown:
+				profiles[ext] = before
 			}
 		}
 	}
+	l.profiles.Store(&profiles)
 	return changed
 }
 
