@@ -77,7 +77,7 @@ peers: build ## whole-server tests with sipp, baresip, linphone, twinkle, kamail
 	TEST_BINARY="$(CURDIR)/bin/parkd" go test $$short -timeout 6m -count=1 ./test/peers/...
 
 .PHONY: bench
-bench: build ## print parks a second, CPU a parked stream, time to the lamp (BENCH: its flags)
+bench: build ## print parks a second, CPU a stream, time to the lamp, the journal's cost, restarts (BENCH: its flags)
 	@go run -buildvcs=false ./test/bench -parkd ./bin/parkd $(BENCH)
 
 .PHONY: fuzz

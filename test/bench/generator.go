@@ -219,10 +219,11 @@ func (g *generator) fill(ext string, n, rate int) error {
 }
 
 // single parks callers one after the other, who leave at once, and tells how
-// long answers took.
+// long answers took. The disk is done with one before the next comes.
 func (g *generator) single(ext string, n int) (latencies, error) {
 	var late latencies
 	for range n {
+		time.Sleep(pause)
 		c := g.invite(ext, true)
 		if err := g.wait("a park", 5*time.Second, func() bool { return c.gone }); err != nil {
 			return nil, err
@@ -235,32 +236,32 @@ func (g *generator) single(ext string, n int) (latencies, error) {
 	return late, nil
 }
 
-// crowd keeps so many callers at once on their way in and out, each of whom
-// leaves as soon as they are parked, and tells how many there were.
-func (g *generator) crowd(ext string, many int, window time.Duration) (int, error) {
+// crowd has at most so many callers at once on their way in and out, each of
+// whom leaves as soon as they are parked, and begins at most rate a second. It
+// returns how many there were.
+func (g *generator) crowd(ext string, many, rate int, window time.Duration) (int, error) {
 	g.mu.Lock()
 	g.freed = make(chan struct{}, many)
 	g.mu.Unlock()
-	var calls []*call
 	for range many {
-		calls = append(calls, g.invite(ext, true))
+		g.freed <- struct{}{}
 	}
-	end := time.After(window)
-	for done := 0; ; done++ {
-		select {
-		case <-g.freed:
+	var calls []*call
+	begin := time.Now()
+	for time.Since(begin) < window {
+		for due := int(time.Since(begin).Seconds() * float64(rate)); len(calls) < due; {
+			<-g.freed
 			calls = append(calls, g.invite(ext, true))
-		case <-end:
-			for range many {
-				<-g.freed
-			}
-			i := slices.IndexFunc(calls, func(c *call) bool { return c.failed != "" })
-			if i >= 0 {
-				return 0, fmt.Errorf("a park was refused: %s", calls[i].failed)
-			}
-			return done, nil
 		}
+		time.Sleep(time.Millisecond)
 	}
+	for range many {
+		<-g.freed
+	}
+	if i := slices.IndexFunc(calls, func(c *call) bool { return c.failed != "" }); i >= 0 {
+		return 0, fmt.Errorf("a park was refused: %s", calls[i].failed)
+	}
+	return len(calls), nil
 }
 
 // watch subscribes n times, to orbits in turn, and waits until all are told.

@@ -66,38 +66,24 @@ func restart(o options, calls, lamps int) error {
 		return err
 	}
 	time.Sleep(time.Second) // the last ACKs are written
-	sent, err := p.flow()
+	before, err := p.flow()
 	if err != nil {
 		return err
 	}
-	p.kill()
-	g.forget()
-	if err := sinks.keep(); err != nil {
-		return err
-	}
-	began := time.Now()
-	ready, err := p.again()
+	began, ready, err := p.crash(g)
 	if err != nil {
 		return err
 	}
-	time.Sleep(time.Until(ready.Add(listening)))
-	if err := sinks.drop(); err != nil {
+	fmt.Printf("restart  %d parked, %d lamps: ready %v after the start", calls, lamps, ms(ready.Sub(began)))
+	if err := p.floors(calls); err != nil {
 		return err
 	}
-	what := fmt.Sprintf("%d parked", calls)
-	if lamps > 0 {
-		what += fmt.Sprintf(" and %d lamps", lamps)
-	}
-	fmt.Printf("restart  %s: ready %v after the start", what, ready.Sub(began).Round(time.Millisecond))
 	if calls > 0 {
-		if err := p.floors(calls); err != nil {
-			return err
-		}
-		m, err := sinks.music(ready)
+		h, err := sinks.music(ready)
 		if err != nil {
 			return err
 		}
-		m.print(sent)
+		h.print(before)
 	}
 	if lamps > 0 {
 		if err := g.all(lamps, ready); err != nil {
@@ -106,6 +92,21 @@ func restart(o options, calls, lamps int) error {
 	}
 	fmt.Println()
 	return nil
+}
+
+// crash kills parkd, starts it again and keeps the music of the first moments.
+func (p *process) crash(g *generator) (began, ready time.Time, err error) {
+	p.kill()
+	g.forget()
+	if err := g.sinks.keep(); err != nil {
+		return began, ready, err
+	}
+	began = time.Now()
+	if ready, err = p.again(); err != nil {
+		return began, ready, err
+	}
+	time.Sleep(time.Until(ready.Add(listening)))
+	return began, ready, g.sinks.drop()
 }
 
 // populate parks callers with music, as evenly as orbits allow, and subscribes.
@@ -154,15 +155,14 @@ func (s *sinks) music(ready time.Time) (h heard, err error) {
 			continue
 		}
 		h.first = append(h.first, list[0].at.Sub(ready))
-		end := list[0].at.Add(time.Second)
 		h.want += int(time.Second / frame)
 		for _, a := range list {
-			if a.at.After(end) {
+			due := time.Duration(a.ts-list[0].ts) * time.Second / 8000
+			if due >= time.Second {
 				break
 			}
 			h.got++
-			due := list[0].at.Add(time.Duration(a.ts-list[0].ts) * time.Second / 8000)
-			if a.at.Sub(due) > frame {
+			if a.at.Sub(list[0].at)-due > frame {
 				h.late++
 			}
 		}

@@ -241,7 +241,7 @@ func TestALegWhosePhoneKnowsNothingOfItIsLetGoAfterARestart(t *testing.T) {
 			carol.Forget(parked)
 		})
 		bridged.ExpectEnd(40 * time.Second)
-		s.Wait(10 * time.Second)
+		s.Wait(40 * time.Second)
 		free(s, alice)
 	})
 }

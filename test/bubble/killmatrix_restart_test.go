@@ -2,6 +2,7 @@ package bubble
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"sync/atomic"
 	"testing"
@@ -41,6 +42,37 @@ func TestAServerMayBeKilledAsItRecovers(t *testing.T) {
 							kit.RunCut(t, p, func(s *kit.Site) { perform(s, sc.play) })
 						})
 					}
+				})
+			}
+		})
+	}
+}
+
+// TestServersMayBeKilledAgainAndAgain kills three servers in a row at points that
+// are drawn, always the same ones.
+func TestServersMayBeKilledAgainAndAgain(t *testing.T) {
+	rounds := 3
+	if os.Getenv(soak) != "" {
+		rounds = 300
+	}
+	for name, sc := range scenes {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			seen := cutScene(t, sc, 0)[0]
+			for seed := range rounds {
+				var cuts []kit.Cut
+				r := rand.New(rand.NewPCG(uint64(seed), uint64(draw(name, kit.Cut{}))))
+				for range 3 {
+					e := r.IntN(len(seen))
+					cuts = append(cuts, kit.Cut{
+						On: kit.Event(e), N: r.IntN(seen[e]/(1+len(cuts))), Side: kit.Side(r.IntN(3)),
+						Down: []time.Duration{0, 10 * time.Millisecond, 700 * time.Millisecond, 1500 * time.Millisecond}[r.IntN(4)],
+					})
+				}
+				t.Run(fmt.Sprint(seed), func(t *testing.T) {
+					p := scenePlan(sc, disks[seed%2], cuts...)
+					p.Missed = func() {}
+					kit.RunCut(t, p, func(s *kit.Site) { perform(s, sc.play) })
 				})
 			}
 		})

@@ -26,7 +26,7 @@ const (
 const soakOrbits = `
 park: {timeout_range: [1s, 1h]}
 defaults: {allow_multiple: true, timeout: {after: 1h}}
-orbits: [{extension: 701-704}, {extension: "705", timeout: {after: 2s, ring: 2s}}]
+orbits: [{extension: 701-704}, {extension: "705", timeout: {after: 1s, ring: 2s}}]
 `
 
 // A soak is a site under load, at which its server is killed at any time.
@@ -63,7 +63,10 @@ func TestSoak(t *testing.T) {
 
 func newSoak(t *testing.T) *soak {
 	t.Helper()
-	k := &soak{site: newSite(t, soakOrbits), lamps: map[string]*live.Lamp{}, leaving: map[*live.Call]*live.Request{}, talking: map[*live.Call]bool{}, ghosts: map[string]time.Time{}, did: map[string]int{}}
+	k := &soak{
+		site: newSite(t, soakOrbits), lamps: map[string]*live.Lamp{}, leaving: map[*live.Call]*live.Request{},
+		talking: map[*live.Call]bool{}, ghosts: map[string]time.Time{}, did: map[string]int{},
+	}
 	k.start()
 	for i := range 4 {
 		k.trunks = append(k.trunks, k.trunk(fmt.Sprintf("trunk%d", i)))
@@ -81,13 +84,13 @@ func newSoak(t *testing.T) *soak {
 // round does some things at once, kills the server meanwhile, and looks.
 func (k *soak) round() {
 	k.Helper()
+	before := slices.Clone(k.parked)
 	k.begin()
 	wait := time.Duration(rand.Int64N(int64(40 * time.Millisecond)))
 	if rand.IntN(8) == 0 { // returns are due meanwhile
 		wait = time.Duration(rand.Int64N(int64(4 * time.Second)))
 	}
 	<-time.After(wait)
-	struck := time.Now()
 	k.now.kill()
 	down := time.Duration(rand.Int64N(int64(300 * time.Millisecond)))
 	if rand.IntN(10) == 0 {
@@ -98,7 +101,10 @@ func (k *soak) round() {
 	k.judge(k.lives[0])
 	k.start()
 	k.settle()
-	k.look(struck)
+	k.agreed()
+	k.inOrder()
+	k.audible(before)
+	k.lit()
 }
 
 // begin begins some things at random.
@@ -186,20 +192,43 @@ func (k *soak) tidy() {
 	clear(k.leaving)
 }
 
-// look looks at everybody.
-func (k *soak) look(struck time.Time) {
+// agreed waits until parkd has the calls that the phones have.
+func (k *soak) agreed() {
 	k.Helper()
 	what := ""
 	if !eventually(live.Patience, func() bool { what = k.agree(); return what == "" }) {
 		k.Fatal(what)
 	}
-	k.inOrder()
+}
+
+// audible checks that all hear something, and that music of before the kill goes
+// on in time.
+func (k *soak) audible(before []*live.Call) {
+	k.Helper()
+	limit := musicWithin + k.now.starved()
 	for _, c := range k.parked {
 		k.until(c.Dialog.Identity+" hears something again", live.Patience, func() bool {
 			last := c.Media.Last()
 			return !c.Stands() || last != nil && last.At.After(k.now.began)
 		})
 	}
+	states := map[string]string{}
+	for _, h := range k.calls() {
+		states[h.Caller.URI] = h.State
+	}
+	for _, c := range before {
+		if states[c.Dialog.Identity] != "parked" || !slices.Contains(k.parked, c) {
+			continue
+		}
+		if late, err := resumed(c, k.now.began); err != nil || late > limit {
+			k.Errorf("%s: silent for %v after the start, limit %v, %v", c.Dialog.Identity, late, limit, err)
+		}
+	}
+}
+
+// lit checks that every lamp becomes true, and that no document went back.
+func (k *soak) lit() {
+	k.Helper()
 	for ext, l := range k.lamps {
 		k.until("the lamp of "+ext+" is true", lampsWithin+time.Second, func() bool { return k.isTrue(ext, l) })
 		notes := l.Notes()

@@ -157,6 +157,7 @@ type Plan struct {
 	Disk      time.Duration // that a batch for the journal takes
 	Cuts      []Cut         // of one server after the other; those after the last run on
 	Operator  bool          // there is an HTTP interface
+	Stop      bool          // they are stopped there, as by SIGTERM, and not killed
 	Missed    func()        // called if the scenario ends before the last cut; nil = that is a fault
 }
 
@@ -169,7 +170,7 @@ func RunCut(t *testing.T, plan Plan, scenario func(*Site)) (seen []Counts) {
 	synctest.Test(t, func(t *testing.T) {
 		s := NewSite(t, plan.Configure)
 		defer s.Close()
-		s.medium, s.slow, s.cuts = store.NewMemory(), plan.Disk, plan.Cuts
+		s.medium, s.slow, s.cuts, s.gentle = store.NewMemory(), plan.Disk, plan.Cuts, plan.Stop
 		if plan.Operator {
 			s.Operator = NewOperator()
 		}
@@ -222,6 +223,10 @@ func (s *Site) Journal() *store.Memory {
 
 // strike kills a server and sees to its successor.
 func (s *Site) strike(l *life, c Cut) {
+	if s.gentle {
+		s.stopAt(l, c)
+		return
+	}
 	if !s.kill(l) {
 		return
 	}

@@ -19,7 +19,8 @@ type life struct {
 	ready  chan struct{} // closed when it serves
 	voice  *voice
 	cutter *cutter
-	struck chan struct{} // closed when it was cut or killed
+	struck chan struct{}  // closed when it was cut or killed
+	server *server.Server // set before ready is closed
 }
 
 // Start starts the server and waits until it serves, or is cut.
@@ -43,6 +44,7 @@ func (s *Site) begin() error {
 	if err != nil {
 		return err
 	}
+	l.server = srv
 	go func() { l.ended <- srv.Run(l.ctx) }()
 	select {
 	case <-l.ready:
@@ -69,6 +71,7 @@ func (s *Site) options(l *life) (server.Options, error) {
 		Listeners: []sipua.Listener{{Network: "udp", Packet: &cutConn{Conn: conn, c: l.cutter}}},
 		Listen:    func(addr netip.AddrPort) (rtpmusic.Conn, error) { return s.Net.Listen(addr) },
 		NoAdmin:   true,
+		Load:      s.load,
 		Ready:     func() { close(l.ready) },
 	}
 	if s.Operator != nil {

@@ -47,6 +47,8 @@ type Site struct {
 	medium  *store.Memory
 	slow    time.Duration // what a batch takes on medium
 	cuts    []Cut         // of the servers to come
+	gentle  bool          // they are stopped, not killed
+	next    config.Config // what the server reads at a reload
 	outages []Outage
 }
 
@@ -135,7 +137,7 @@ func (s *Site) empty() {
 	}
 	s.Drain()
 	synctest.Wait()
-	if legs, ok := s.Log.Number("stopping", "legs"); !ok || legs != 0 {
+	if legs, ok := s.stopped(); !ok || legs != 0 {
 		s.T.Errorf("%v legs left", legs)
 	}
 }

@@ -1,0 +1,56 @@
+package bubble
+
+import (
+	"os"
+	"testing"
+	"time"
+
+	"parkd/internal/config"
+	"parkd/test/kit"
+)
+
+// TestAServerMayBeStoppedAnywhere plays the scenes of the kill matrix once for
+// each batch and packet and there stops the server, as SIGTERM does where calls
+// are kept. Another starts from its journal. All that holds after a kill must
+// hold: in the middle of INVITE, 200 and ACK, while a return rings, while a
+// retrieve or a transfer is under way.
+func TestAServerMayBeStoppedAnywhere(t *testing.T) {
+	for name, sc := range scenes {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for i, disk := range disks {
+				for _, p := range points(stopScene(t, sc, disk)[0]) {
+					n := draw(name, p)
+					if os.Getenv(soak) == "" && (n%len(disks) != i || n/len(disks)%stopStride != 0) {
+						continue
+					}
+					p.Side, p.Down = kit.Side(n%3), 10*time.Millisecond
+					if n&64 != 0 {
+						p.Down = 1500 * time.Millisecond
+					}
+					v := variant{p, disk}
+					t.Run(v.String(), func(t *testing.T) {
+						t.Parallel()
+						stopScene(t, sc, disk, p)
+					})
+				}
+			}
+		})
+	}
+}
+
+// stopStride: one in so many points is tried.
+const stopStride = 1
+
+// stopScene plays a scene whose server is stopped.
+func stopScene(t *testing.T, sc scene, disk time.Duration, cuts ...kit.Cut) []kit.Counts {
+	t.Helper()
+	p := scenePlan(sc, disk, cuts...)
+	p.Stop, p.Configure = true, func(c *config.Config) {
+		kit.Kept(c)
+		if sc.orbit != nil {
+			kit.Orbit("701", sc.orbit)(c)
+		}
+	}
+	return kit.RunCut(t, p, func(s *kit.Site) { perform(s, sc.play) })
+}
