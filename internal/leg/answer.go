@@ -43,9 +43,11 @@ func (l *Leg) answer(e orbit.Answer) {
 		return
 	}
 	setSDP(res, body)
-	if _, err := l.m.o.Table.Add(l.dialog.ID, l.dialog.RemoteSeq, l.queue, l); err != nil {
-		l.reject(fmt.Errorf("%w: %w", errRequest, err))
-		return
+	if l.key == "" { // else it is there since it was restored
+		if _, err := l.m.o.Table.Add(l.dialog.ID, l.dialog.RemoteSeq, l.queue, l); err != nil {
+			l.reject(fmt.Errorf("%w: %w", errRequest, err))
+			return
+		}
 	}
 	l.state = accepted
 	if err := l.respond(res); errors.Is(err, sipua.ErrCancelled) {

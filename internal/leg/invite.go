@@ -29,8 +29,9 @@ func (m *Manager) Invite(req *sipua.Request) {
 	// reach the decider before its INVITE.
 	_ = l.queue.Do(func() { // new: never full, never closed
 		m.add(l)
-		if err := m.o.Decider.Do(in); err != nil {
-			l.refuse(err)
+		if m.o.Decider.Do(in) != nil {
+			l.reported = true
+			l.finish(0) // without an answer: it comes again, to the next process
 		}
 	})
 	req.OnCancel(func() { l.post(l.cancelled) })

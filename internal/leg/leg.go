@@ -64,6 +64,7 @@ type Leg struct {
 	stale     bool           // restored when nobody waited for its 200 any more
 	away      netip.AddrPort // where the media of a restored leg is now, to be told after the ACK
 	moving    bool           // the peer has not answered yet that it knows
+	homeless  *record        // restored, and no media port was to be had yet
 	inbound   exchange       // their INVITE or re-INVITE
 	outbound  exchange       // ours
 	life      life           // proof of life
@@ -114,6 +115,10 @@ func (l *Leg) carry(e orbit.Effect) {
 	}
 }
 
+// unmet reports whether the answer to our INVITE may have had no ACK: then its
+// peer never met the caller.
+func (l *Leg) unmet() bool { return l.unsure || l.outbound.answer != nil }
+
 // play gives the peer music.
 func (l *Leg) play(tune string) {
 	if l.state == ending || l.state == ended {
@@ -128,11 +133,18 @@ func (l *Leg) join(peer *Leg) {
 		return
 	}
 	l.joined = peer.port
+	if later, ok := peer.port.(*latePort); ok {
+		later.Join(l.port)
+		return
+	}
 	l.port.Join(peer.port)
 }
 
 func (l *Leg) part() {
 	if l.joined != nil {
+		if later, ok := l.joined.(*latePort); ok {
+			later.Part(l.port)
+		}
 		l.port.Part(l.joined)
 		l.joined = nil
 	}
@@ -220,6 +232,7 @@ func (l *Leg) abandon() {
 			l.reply(w.request, sip.StatusCallTransactionDoesNotExists)
 		}
 	}
+	l.skip += len(l.waiting)
 	l.waiting = nil
 }
 
@@ -246,7 +259,7 @@ func (l *Leg) finish(code int) {
 func (l *Leg) report(code int) {
 	if !l.reported {
 		l.reported = true
-		l.m.tell(orbit.Hangup{Leg: l.id, Code: code, Lost: l.unsure})
+		l.m.tell(orbit.Hangup{Leg: l.id, Code: code, Lost: l.unmet()})
 	}
 }
 

@@ -109,7 +109,11 @@ func (p *Policy) home(d dialog.Dialog) (host string, port int) {
 	if len(p.Domains) > 0 {
 		return p.Domains[0], 0
 	}
-	return d.Flow.Remote.Addr().Unmap().String(), int(d.Flow.Remote.Port())
+	host = d.Flow.Remote.Addr().Unmap().String()
+	if d.Flow.Network == "udp" {
+		port = int(d.Flow.Remote.Port())
+	}
+	return host, port
 }
 
 // literal reports the address of a URI whose host is one.

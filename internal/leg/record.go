@@ -72,7 +72,7 @@ const (
 
 // record writes the leg down. Runs on the queue, or before the leg is shared.
 func (l *Leg) record() []byte {
-	l.ceiling = (l.dialog.LocalSeq/seqBlock + 1) * seqBlock
+	l.ceiling = l.dialog.LocalSeq + seqBlock
 	r := record{
 		Format: recordFormat, Epoch: l.m.o.Epoch, User: l.user, Orbit: l.orbit, Call: l.owner,
 		Dialog: l.dialog, Local: l.local, Last: string(l.last), Remote: string(l.described), Agreed: l.agreed, Asked: l.asked, At: time.Now(), Moving: l.moving,
@@ -80,8 +80,11 @@ func (l *Leg) record() []byte {
 	}
 	r.Dialog.LocalSeq = l.ceiling
 	r.Local.Previous = nil // Last
-	if l.bound.IsValid() {
+	switch {
+	case l.bound.IsValid():
 		r.Bound, r.Place = netip.AddrPortFrom(l.bound, l.port.LocalPort()), l.port.Place()
+	case l.homeless != nil:
+		r.Bound, r.Place = l.homeless.Bound, l.homeless.Place
 	}
 	switch {
 	case l.state == planned || l.state == calling:
@@ -143,10 +146,10 @@ func (l *Leg) noted() {
 	w.then()
 }
 
-// spent writes the leg down when it has used up the CSeq numbers that the
-// record covers.
+// spent writes the leg down in time before it has used up the CSeq numbers that
+// the record covers.
 func (l *Leg) spent() {
-	if l.dialog.LocalSeq > l.ceiling && l.state == confirmed {
+	if l.dialog.LocalSeq+seqBlock/2 > l.ceiling && l.state == confirmed {
 		l.keep()
 	}
 }

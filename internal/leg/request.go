@@ -4,6 +4,7 @@ import (
 	"errors"
 	"mime"
 	"strings"
+	"time"
 
 	"github.com/emiago/sipgo/sip"
 
@@ -35,6 +36,9 @@ func (l *Leg) Request(req *sipua.Request) {
 		l.keep() // the peer has moved, or opened another connection
 	}
 	l.life.proven()
+	if l.moving && !l.outbound.busy && l.state == confirmed {
+		l.after(time.Second, l.tellAgain)
+	}
 	switch req.Method {
 	case sip.BYE:
 		l.byed(req)
@@ -64,6 +68,8 @@ func (l *Leg) reply(req *sipua.Request, code int, headers ...sip.Header) {
 // restart too.
 func (l *Leg) byed(req *sipua.Request) {
 	l.log.Info().Msg("peer hung up")
+	lost := l.unmet()
+	l.outbound.answer = nil
 	l.part()
 	l.settle(ending)
 	l.port.Close()
@@ -77,7 +83,7 @@ func (l *Leg) byed(req *sipua.Request) {
 	}
 	l.reported = true
 	l.waiting = append(l.waiting, waiting{req, answer})
-	l.m.tell(orbit.Hangup{Leg: l.id, Reply: true})
+	l.m.tell(orbit.Hangup{Leg: l.id, Reply: true, Lost: lost})
 }
 
 // reinvite answers an offer in an established session, or makes one.

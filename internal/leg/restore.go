@@ -4,21 +4,18 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"net/netip"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
-	"github.com/emiago/sipgo/sip"
-
-	"parkd/internal/dialog"
 	"parkd/internal/sdp"
 	"parkd/internal/sipua"
 )
 
-// spread is over what time restored legs say by re-INVITE that they have moved.
-const spread = 500 * time.Millisecond
+// spread is over what time restored legs send what each has to send: no more than
+// a thousand requests a second go out because of a start.
+func (m *Manager) spread() time.Duration {
+	return max(500*time.Millisecond, time.Duration(m.Count())*time.Millisecond)
+}
 
 // Restore takes the legs of a former process up again: dialogs, media on the
 // ports that they had, session timers, keep-alive. It sends nothing: what is
@@ -88,34 +85,6 @@ func (m *Manager) revive(id string, b []byte) (*revival, error) {
 // was lost.
 const maxRuns = 1 << 12
 
-// rebind binds the media socket that the leg had, for the stream that it sent.
-func (v *revival) rebind() {
-	if !v.r.Bound.IsValid() || v.r.State == recordCalling {
-		return
-	}
-	port, err := v.m.o.Media.Resume(v.r.Bound, v.r.Place, v.runs)
-	if err != nil {
-		v.log.Warn().Err(err).Stringer("address", v.r.Bound).Msg("media port lost")
-		return
-	}
-	v.bound = v.r.Bound.Addr()
-	v.use(port)
-}
-
-// reopen binds another socket for a leg that has lost its own. It returns the
-// address that is to be described.
-func (v *revival) reopen() (netip.AddrPort, error) {
-	if !v.bound.IsValid() {
-		port, _, bound, err := v.m.open(v.dialog.Flow)
-		if err != nil {
-			return netip.AddrPort{}, err
-		}
-		v.bound = bound
-		v.use(port)
-	}
-	return netip.AddrPortFrom(v.m.policy.Load().described(v.bound), v.port.LocalPort()), nil
-}
-
 func (v *revival) restore() error {
 	switch v.r.State {
 	case recordCalling:
@@ -160,13 +129,8 @@ func (v *revival) restoreAsked() error {
 	if v.described, err = description(req.Request); err != nil {
 		return fmt.Errorf("%w: %w", errRecord, err)
 	}
-	addr, err := v.reopen()
-	if err != nil {
-		return err
-	}
-	if addr != v.local.Addr {
-		v.away = addr
-	}
+	v.reopen()
+	v.whereabouts()
 	if v.described != nil {
 		if v.remote, err = sdp.Parse(v.described); err == nil {
 			v.draft.body, v.draft.agreed, err = v.remote.Answer(v.local, "")
@@ -176,43 +140,46 @@ func (v *revival) restoreAsked() error {
 		}
 	}
 	v.last = nil
+	// At once: what the peer sent meanwhile may come before the answer is owed.
+	if _, err := v.m.o.Table.Add(v.dialog.ID, v.dialog.RemoteSeq, v.queue, v.Leg); err != nil {
+		return fmt.Errorf("%w: %w", errRecord, err)
+	}
 	v.enter()
 	return nil
 }
 
-// restoreConfirmed: a dialog that both ends know.
+// restoreConfirmed: a dialog that both ends know. One without a session, for the
+// answer to our offer was lost, makes another offer.
 func (v *revival) restoreConfirmed() error {
 	r, l := v.r, v.Leg
-	if r.Agreed == nil || r.Remote == "" {
-		return fmt.Errorf("%w: no session", errRecord)
-	}
 	var err error
-	l.described = []byte(r.Remote)
-	if l.remote, err = sdp.Parse(l.described); err != nil {
-		return fmt.Errorf("%w: %w", errRecord, err)
+	if r.Remote != "" {
+		l.described = []byte(r.Remote)
+		if l.remote, err = sdp.Parse(l.described); err != nil {
+			return fmt.Errorf("%w: %w", errRecord, err)
+		}
 	}
-	addr, err := v.reopen()
-	if err != nil {
-		return err
-	}
+	v.reopen()
 	if _, err := l.m.o.Table.Add(l.dialog.ID, l.dialog.RemoteSeq, l.queue, l); err != nil {
 		return fmt.Errorf("%w: %w", errRecord, err)
 	}
 	l.state, l.outbound.acked, l.unsure = confirmed, true, r.Unsure
-	l.agree(*r.Agreed)
-	v.enter()
-	contact := l.m.o.Endpoint.Contact(l.user, l.dialog.Flow)
-	if r.Moving || addr != l.local.Addr || contact.Address.String() != r.Contact {
-		l.away = addr
+	if r.Agreed != nil {
+		l.agree(*r.Agreed)
 	}
+	v.enter()
+	v.whereabouts()
 	_ = l.queue.Do(func() { // new: never full, never closed
 		l.life.resume(l)
 		l.session.resume(l)
 		if l.unsure {
 			l.verify()
 		}
-		if l.away.IsValid() {
-			l.after(rand.N(spread), l.move)
+		switch {
+		case l.away.IsValid():
+			l.after(rand.N(l.m.spread()), l.move)
+		case r.Agreed == nil:
+			l.reoffer()
 		}
 	})
 	return nil
@@ -225,179 +192,4 @@ func (l *Leg) enter() {
 		l.key = inviteKey(l.dialog.CallID, l.dialog.Remote, l.asked)
 		l.m.expect(l)
 	}
-}
-
-// move tells the peer by re-INVITE where we are now.
-func (l *Leg) move() {
-	if l.state != confirmed || !l.away.IsValid() {
-		return
-	}
-	l.log.Info().Stringer("address", l.away).Msg("leg has moved")
-	l.local.Addr, l.local.Previous = l.away, l.last
-	l.away = netip.AddrPort{}
-	l.last = sdp.Offer(l.local, preferred(l.local.Codecs, l.codecName()))
-	l.moving = true
-	l.keepThen(nil, func() { // else another restart would not know the port
-		if l.state == confirmed {
-			l.reoffer()
-		}
-	})
-}
-
-// again takes an INVITE that repeats the one which a restored leg began with:
-// its answer was lost, or it came twice.
-func (l *Leg) again(req *sipua.Request) {
-	x := &l.inbound
-	switch {
-	case l.state == asked:
-		req.SetLocalTag(l.dialog.Local)
-		x.request = req
-	case l.state == accepted && x.response != nil:
-		req.SetLocalTag(l.dialog.Local)
-		x.request = req
-		if err := req.Respond(x.response); err != nil {
-			l.log.Debug().Err(err).Msg("answer not sent again")
-		}
-	default: // RFC 3261 8.2.2.2: it has been answered long since
-		_ = req.Reply(sip.StatusLoopDetected, "")
-	}
-}
-
-// probeLater asks the peer of a restored leg whether it knows the dialog, for the
-// former process may have had the ACK: on a stream no 200 is sent again that would
-// bring another one, and elsewhere phones stop sending one after 64*T1. Before
-// that a peer may not know the dialog yet, for want of the 200.
-func (l *Leg) probeLater() {
-	l.stale = l.stale || sip.IsReliable(l.dialog.Flow.Network)
-	if l.stale {
-		l.probe()
-		return
-	}
-	l.after(t2, l.probe)
-}
-
-func (l *Leg) probe() {
-	if l.state != accepted {
-		return
-	}
-	req, err := l.dialog.NewRequest(sip.OPTIONS)
-	if err != nil { // it was built before: cannot happen
-		l.log.Error().Err(err).Msg("no keep-alive possible")
-		return
-	}
-	l.send(req, func(res *sip.Response, err error) {
-		switch {
-		case l.state != accepted || err != nil:
-		case res.IsSuccess():
-			l.acknowledged(nil)
-		case res.StatusCode == sip.StatusCallTransactionDoesNotExists && l.stale:
-			l.inbound.stop()
-			l.lost("peer does not know the call")
-		}
-	})
-}
-
-// verify asks whether the peer of a return, whose answer may have had no ACK from
-// the former process, still is there. If not, the two have never met.
-func (l *Leg) verify() {
-	req, err := l.dialog.NewRequest(sip.OPTIONS)
-	if err != nil { // it was built before: cannot happen
-		l.log.Error().Err(err).Msg("no keep-alive possible")
-		return
-	}
-	l.send(req, func(res *sip.Response, err error) {
-		switch {
-		case l.state != confirmed || !l.unsure || err == nil && res.StatusCode < 200:
-		case err != nil || res.StatusCode == sip.StatusCallTransactionDoesNotExists || res.StatusCode == sip.StatusRequestTimeout:
-			l.lost("return was never confirmed")
-		default:
-			l.unsure = false
-			l.keep()
-		}
-	})
-}
-
-// Stray takes a response to an INVITE that matches no transaction: to one of a
-// former process, or a 2xx that comes again.
-func (m *Manager) Stray(res *sip.Response) {
-	if res.StatusCode < 200 {
-		return
-	}
-	if l := m.lost(sipua.CallID(res)); l != nil {
-		l.post(func() { l.strayed(res) })
-		return
-	}
-	if !res.IsSuccess() {
-		return
-	}
-	id := dialog.ID{CallID: sipua.CallID(res), Local: sipua.FromTag(res), Remote: sipua.ToTag(res)}
-	if e, ok := m.o.Table.Find(id); ok {
-		if l, ok := e.Usage().(*Leg); ok {
-			// RFC 3261 13.2.2.4: each 2xx is acknowledged.
-			l.post(func() {
-				l.sendACK(&l.dialog, res)
-				if l.unsure && l.state == confirmed {
-					l.unsure = false
-					l.keep()
-				}
-			})
-		}
-	}
-}
-
-// strayed takes the end of an INVITE of the former process. Nobody wants its
-// answer any more.
-func (l *Leg) strayed(res *sip.Response) {
-	if l.state != calling && l.state != ending {
-		return
-	}
-	if res.IsSuccess() {
-		invite, err := sipua.ParseRequest(l.outbound.text)
-		if err == nil {
-			var d dialog.Dialog
-			if d, err = dialog.FromResponse(invite, res, l.outbound.target.Flow); err == nil {
-				l.decline(d, res)
-			}
-		}
-		if err != nil {
-			l.log.Warn().Err(err).Msg("answer unusable")
-		}
-	}
-	l.finish(res.StatusCode)
-}
-
-// inviteKey is what a retransmitted INVITE has in common with the first one.
-func inviteKey(callID, fromTag string, cseq uint32) string {
-	return strings.Join([]string{callID, fromTag, strconv.FormatUint(uint64(cseq), 10)}, " ")
-}
-
-// expect has INVITEs that repeat the one of a restored leg find it.
-func (m *Manager) expect(l *Leg) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.began[l.key] = l
-}
-
-// begun finds the restored leg that an INVITE repeats; nil if there is none.
-func (m *Manager) begun(req *sipua.Request) *Leg {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if len(m.began) == 0 {
-		return nil
-	}
-	return m.began[inviteKey(sipua.CallID(req.Request), sipua.FromTag(req.Request), sipua.CSeq(req.Request))]
-}
-
-// lose has responses to a lost INVITE of ours find the leg; lost does.
-func (m *Manager) lose(l *Leg, callID string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	l.key = callID
-	m.calling[callID] = l
-}
-
-func (m *Manager) lost(callID string) *Leg {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.calling[callID]
 }

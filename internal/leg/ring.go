@@ -53,10 +53,12 @@ func (m *Manager) route(target string, caller *Leg) (destination, error) {
 	if err != nil {
 		return destination{}, err
 	}
-	if uri.Host == "" { // an extension of the PBX
+	extension := uri.Host == "" // of the PBX
+	if extension {
 		uri.Host, uri.Port = p.home(caller.dialog)
 	}
-	if addr, ok := literal(uri); ok && p.trusts(addr.Addr()) && !p.Own(addr) {
+	stream := flow.Network != "udp"
+	if addr, ok := literal(uri); ok && (!extension || !stream) && p.trusts(addr.Addr()) && !p.Own(addr) {
 		return p.towards(uri, uri, flow), nil
 	}
 	if p.OutboundProxy != "" {
@@ -69,7 +71,13 @@ func (m *Manager) route(target string, caller *Leg) (destination, error) {
 	if !p.trusts(flow.Remote.Addr()) {
 		return destination{}, fmt.Errorf("%s: %w", target, errNoRoute)
 	}
-	return destination{uri: uri, target: sipua.Target{Flow: flow, Addr: flow.Remote.String()}, flow: flow}, nil
+	d := destination{uri: uri, target: sipua.Target{Flow: flow, Addr: flow.Remote.String()}, flow: flow}
+	if stream {
+		// Its connection while it stands, else where its requests within the call
+		// go: the port that it connected from takes no connections.
+		d.target.Addr, d.target.URI = "", caller.dialog.To().URI
+	}
+	return d, nil
 }
 
 // towards is the way to a next hop, from the socket that the caller came to

@@ -34,7 +34,7 @@ func (s *sessionTimer) resume(l *Leg) {
 	switch {
 	case s.interval == 0:
 	case s.ours:
-		s.later(l, time.Second+rand.N(time.Second))
+		s.later(l, time.Second+rand.N(l.m.spread()))
 	default:
 		s.arm(l)
 	}
@@ -144,13 +144,39 @@ func (s *sessionTimer) refresh(l *Leg) {
 	l.send(req, func(res *sip.Response, err error) {
 		switch {
 		case l.state != confirmed:
-		case err != nil, res.StatusCode == sip.StatusCallTransactionDoesNotExists, res.StatusCode == sip.StatusRequestTimeout:
-			l.lost("session refresh failed") // RFC 4028 10
+		case err != nil:
+			s.unanswered(l)
+		case res.StatusCode == sip.StatusCallTransactionDoesNotExists, res.StatusCode == sip.StatusRequestTimeout:
+			l.lost("session refresh failed") // RFC 4028 10, RFC 3261 12.2.1.2
 		case res.StatusCode >= 200:
 			s.refreshed(l, res)
 		}
 	})
 }
+
+// unanswered: a refresh without an answer is tried again, and ends the session only
+// when an interval has gone by in which nothing proved the peer to be there, be it
+// its voice: RFC 4028 10 would end it at once, but a switch that starts anew in the
+// same power cut as we do is no reason to lose a caller. A 408 is somebody's answer,
+// who could not reach them.
+func (s *sessionTimer) unanswered(l *Leg) {
+	l.life.doubt = true
+	if s.interval == 0 {
+		return
+	}
+	proof := l.life.last
+	if heard := l.port.Heard(); heard.After(proof) {
+		proof = heard
+	}
+	if time.Since(proof) >= s.interval {
+		l.lost("session expired")
+		return
+	}
+	s.later(l, refreshAgain)
+}
+
+// refreshAgain is after how long a refresh that was not answered is tried again.
+const refreshAgain = 5 * time.Second
 
 // refreshed arms again after the answer to a refresh: a refusal only means
 // that the peer is alive.
@@ -159,74 +185,6 @@ func (s *sessionTimer) refreshed(l *Leg, res *sip.Response) {
 		s.accept(l, res)
 	}
 	s.arm(l)
-}
-
-// reoffer sends a re-INVITE that repeats our description.
-func (l *Leg) reoffer(extra ...sip.Header) {
-	again := func() {
-		if l.state == confirmed {
-			l.reoffer(extra...)
-		}
-	}
-	if l.inbound.busy || l.outbound.busy {
-		l.after(2*time.Second, again)
-		return
-	}
-	req, err := l.dialog.NewRequest(sip.INVITE)
-	if err != nil { // it was built before: cannot happen
-		l.log.Error().Err(err).Msg("no session refresh possible")
-		return
-	}
-	contact := l.m.o.Endpoint.Contact(l.user, l.dialog.Flow)
-	req.AppendHeader(&contact)
-	req.AppendHeader(sip.NewHeader("Allow", allow))
-	req.AppendHeader(l.m.o.Endpoint.Supported())
-	for _, h := range extra {
-		req.AppendHeader(h)
-	}
-	setSDP(req, l.last)
-	x := &l.outbound
-	*x = exchange{busy: true}
-	x.ours = l.send(req, func(res *sip.Response, err error) { l.reoffered(res, err, again) })
-}
-
-// reoffered takes the responses to a re-INVITE of ours; again sends another.
-func (l *Leg) reoffered(res *sip.Response, err error, again func()) {
-	if err == nil && res.StatusCode < 200 {
-		return
-	}
-	x := &l.outbound
-	if err == nil && res.StatusCode < 300 {
-		before := x.acked
-		l.acknowledge(res)
-		if before || l.state != confirmed {
-			return
-		}
-	}
-	x.busy = false
-	switch {
-	case l.state != confirmed:
-	case err != nil || res.StatusCode == sip.StatusRequestTimeout:
-		if l.session.interval != 0 {
-			l.lost("session refresh failed") // RFC 4028 10
-			return
-		}
-		l.life.doubt = true // keep-alive finds out
-	case res.StatusCode == sip.StatusCallTransactionDoesNotExists:
-		l.lost("peer does not know the call") // RFC 3261 12.2.1.2
-	case res.StatusCode == sip.StatusRequestPending:
-		// RFC 3261 14.1: try again after the owner's or the other's pause.
-		l.after(3*time.Second, again)
-	case res.StatusCode < 300:
-		if err := l.answered(res); err != nil {
-			l.log.Warn().Err(err).Msg("answer to re-invite unusable")
-		}
-		l.moving = false
-		l.session.refreshed(l, res)
-		l.keep()
-	default:
-		l.session.refreshed(l, res)
-	}
 }
 
 // learn notes whether the peer takes UPDATE. A message without Allow says

@@ -143,7 +143,7 @@ func (s *State) neverMet(now time.Time, ch *Change, c Call) {
 	c.Turn++ // RFC 4235 3.7.1: a terminated dialog does not come back
 	s.parkAgain(now, &c)
 	if !c.Due.IsZero() {
-		c.Due = now
+		c.Due = now.Add(callOff)
 	}
 	ch.put(c)
 	ch.after(Play{c.Caller, s.settings(c.At).Music})

@@ -3,7 +3,7 @@ package orbit
 import "time"
 
 // restart resolves what a server that went down left half done. A return is
-// given up, whoever rang may have stopped since, and tried again at once. A
+// given up, whoever rang may have stopped since, and tried again in a moment. A
 // retrieve whose ACK is waited for no more has failed; one that still may be
 // confirmed goes on. Whoever was never to be returned, and is by the settings of
 // now, is so a time-out from now. Nobody else is touched: places, ages,
@@ -14,7 +14,7 @@ func (s *State) restart(now time.Time) (ch Change) {
 		switch {
 		case c.Phase == Returning:
 			ch.bye(c.Other, restarted)
-			c.Phase, c.Other, c.Due = Parked, "", now
+			c.Phase, c.Other, c.Due = Parked, "", now.Add(callOff)
 			ch.put(c)
 			ch.event(KindKept, &c, restarted)
 		case c.Phase == Retrieving && !c.Due.After(now):
@@ -28,6 +28,10 @@ func (s *State) restart(now time.Time) (ch Change) {
 	}
 	return ch
 }
+
+// callOff is how long a phone that rang is given to stop, before it is called anew:
+// else it is busy with the call that is being taken back.
+const callOff = 2 * time.Second
 
 // Owed lists what a restored state wants done after Restart, in the order of
 // the calls' places. Each effect may have been carried out before; doing it

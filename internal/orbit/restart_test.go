@@ -44,7 +44,7 @@ func (r *rig) resolved(c Call) Call {
 	wait, returns := r.wait(&c)
 	switch {
 	case c.Phase == Returning:
-		c.Phase, c.Other, c.Due = Parked, "", r.now
+		c.Phase, c.Other, c.Due = Parked, "", r.now.Add(callOff)
 		return c
 	case c.Phase == Retrieving && !c.Due.After(r.now):
 		c.Phase, c.Other, c.Guard, c.Due = Parked, "", time.Time{}, time.Time{}
@@ -182,7 +182,7 @@ func TestRestart(t *testing.T) {
 		{name: "parked", before: parked, want: parked},
 		{name: "parked, overdue", before: of(func(c *Call) { c.Due = start.Add(-time.Hour) }), want: of(func(c *Call) { c.Due = start.Add(-time.Hour) })},
 		{name: "parked while its orbit returned nobody", before: of(func(c *Call) { c.Due = time.Time{} }), want: of(func(c *Call) { c.Due = start.Add(2 * time.Minute) })},
-		{name: "returning", before: in(Returning, time.Second), want: of(func(c *Call) { c.Due = start }), event: Event{KindKept, "702", "a", "restarted"}},
+		{name: "returning", before: in(Returning, time.Second), want: of(func(c *Call) { c.Due = start.Add(2 * time.Second) }), event: Event{KindKept, "702", "a", "restarted"}},
 		{name: "retrieved just now", before: in(Retrieving, time.Nanosecond), want: in(Retrieving, time.Nanosecond)},
 		{name: "retrieved too long ago", before: in(Retrieving, 0), want: again, event: Event{KindKept, "702", "a", "retriever did not confirm"}},
 		{name: "retrieved at an unknown time", before: of(func(c *Call) { c.Phase, c.Other, c.Due = Retrieving, "b", time.Time{} }), want: again,
@@ -220,7 +220,7 @@ func TestRestart(t *testing.T) {
 	}
 }
 
-// A return that was cut off is tried again at once, by its old count.
+// A return that was cut off is tried again in a moment, by its old count.
 func TestRestartReturnsAgain(t *testing.T) {
 	r := newRig(office())
 	r.park(t, "a", "701")
@@ -235,7 +235,7 @@ func TestRestartReturnsAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.deliver()
-	r.pass(0)
+	r.pass(2 * time.Second)
 	r.rings(t, bob, bob, bob)
 	if e := r.is(t, "a", Returning); e.Tries != 1 || e.Other != "a.3" || e.Alias() != alias || r.w.legs["a.2"].State != "ended" || len(r.legs) != 2 {
 		t.Errorf("call %+v, legs %v", e.Call, r.legs)
@@ -290,7 +290,7 @@ func TestLostReturnIsUndone(t *testing.T) {
 	before := s.calls["a"].Call
 	ch := do(Hangup{Leg: "a.1", Lost: true})
 	c := s.calls["a"].Call
-	if c.Phase != Parked || c.At != "1" || c.Other != "" || c.Tries != before.Tries || !c.Due.Equal(start) || c.Alias() == before.Alias() {
+	if c.Phase != Parked || c.At != "1" || c.Other != "" || c.Tries != before.Tries || !c.Due.Equal(start.Add(2*time.Second)) || c.Alias() == before.Alias() {
 		t.Errorf("call is %+v", c)
 	}
 	if len(ch.Del) > 0 || !slices.Contains(ch.After, Effect(Play{"a", "one"})) {

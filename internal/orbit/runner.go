@@ -153,13 +153,17 @@ func (r *Runner) Run(ctx context.Context) {
 	}
 }
 
+// longest is how long the runner sleeps at most while something will be due.
+const longest = 10 * time.Second
+
 // pause is how long there is nothing due.
 func (r *Runner) pause(now time.Time) time.Duration {
 	next := r.state.Next()
 	if next.IsZero() {
 		return time.Hour
 	}
-	return max(0, next.Sub(now))
+	// A deadline that was restored is by the wall clock, which may be set.
+	return min(max(0, next.Sub(now)), longest)
 }
 
 func (r *Runner) take(m any) {

@@ -134,13 +134,22 @@ type kept struct {
 	calls []orbit.Call
 	legs  map[string][]byte
 	subs  map[string][]byte
-	keys  map[string]string // of subs
+	keys  map[string]string // of legs and subs
 }
 
-// setAside puts the record of a subscription where it is not met again.
-func (k *kept) setAside(st store.Store, sub string) {
-	at := k.keys[sub]
-	st.Append(store.Batch{Del: []string{at}, Put: map[string][]byte{damaged + at: k.subs[sub]}}, func(error) {})
+// setAside keeps the record of a leg or subscription that cannot be restored for
+// somebody to look at; with del it is not met again. (A leg's own key goes with the
+// leg.)
+func (k *kept) setAside(st store.Store, id string, del bool) {
+	at := k.keys[id]
+	b := store.Batch{Put: map[string][]byte{damaged + at: k.legs[id]}}
+	if record, ok := k.subs[id]; ok {
+		b.Put[damaged+at] = record
+	}
+	if del {
+		b.Del = []string{at}
+	}
+	st.Append(b, func(error) {})
 }
 
 // read reads what a store holds, and has the journal go on with its keys.
@@ -173,7 +182,7 @@ func (j *journal) read() (kept, error) {
 			if value == nil {
 				value = []byte{} // known, without a snapshot
 			}
-			k.legs[id], j.legs[id] = value, at
+			k.legs[id], j.legs[id], k.keys[id] = value, at, at
 		case subKind:
 			k.subs[id], k.keys[id] = value, at
 		}

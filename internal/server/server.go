@@ -151,11 +151,20 @@ func (s *Server) restore(k kept) {
 	for id, err := range s.gone {
 		if err != nil { // else there was nothing of it yet
 			s.log.Error().Str("leg", id).Err(err).Msg("leg cannot be restored")
+			k.setAside(s.o.Store, id, false)
+		}
+	}
+	for i := range k.calls {
+		for _, id := range []string{k.calls[i].Caller, k.calls[i].Other} {
+			if _, ok := k.legs[id]; id != "" && !ok { // lost with a damaged journal
+				s.log.Error().Str("leg", id).Str("call", k.calls[i].ID).Msg("leg has no record")
+				s.gone[id] = nil
+			}
 		}
 	}
 	for id, err := range s.notifier.Restore(k.subs) {
 		s.log.Error().Str("subscription", id).Err(err).Msg("subscription cannot be restored")
-		k.setAside(s.o.Store, id)
+		k.setAside(s.o.Store, id, true)
 	}
 	if len(k.legs)+len(k.subs) == 0 {
 		return

@@ -43,8 +43,9 @@ func (l lifetime) end() {
 // keeps reports whether what is parked outlives the process.
 func (s *Server) keeps() bool { return s.config.Load().Store.Kind != "memory" }
 
-// linger waits, where shutdown is drain or return, until no call is left. A
-// second signal ends the process meanwhile, and the journal keeps the rest.
+// linger waits, where shutdown is drain or return, until no call is left, and
+// everybody knows that theirs has ended. A second signal ends the process
+// meanwhile, and the journal keeps the rest.
 func (s *Server) linger(fail chan error) {
 	back := s.config.Load().Shutdown == "return"
 	if s.config.Load().Shutdown == "keep" {
@@ -61,7 +62,11 @@ func (s *Server) linger(fail chan error) {
 	tick := time.NewTicker(poll)
 	defer tick.Stop()
 	told := 0
-	for n := s.held(); n > 0; n = s.held() {
+	for {
+		n, ending := s.awaited(back)
+		if n+ending == 0 {
+			return
+		}
 		if n != told {
 			s.manager(systemd.Status(fmt.Sprintf("draining, %d calls left", n)))
 			told = n
@@ -73,6 +78,30 @@ func (s *Server) linger(fail chan error) {
 			return
 		}
 	}
+}
+
+// awaited counts what a stop waits for: all calls, or, when they are sent back,
+// those that somebody is to be called for or that are bridged; and the legs of
+// calls that have ended, whose BYE is not answered yet.
+func (s *Server) awaited(back bool) (calls, ending int) {
+	ctx, cancel := context.WithTimeout(s.ctx, grace)
+	defer cancel()
+	legs := s.legs.Count()
+	err := s.runner.Look(ctx, func(st *orbit.State) {
+		for c := range st.All() {
+			legs--
+			if c.Other != "" {
+				legs--
+			}
+			if !back || c.Phase != orbit.Parked || !c.Due.IsZero() {
+				calls++
+			}
+		}
+	})
+	if err != nil { // stopped
+		return 0, 0
+	}
+	return calls, max(0, legs)
 }
 
 // held counts the calls that there are.

@@ -272,6 +272,11 @@ func (e *Endpoint) Freeze() {
 		if l.packet != nil {
 			_ = l.packet.SetReadDeadline(time.Now()) // wakes the reader; not every socket can
 		}
+		for _, s := range l.conns {
+			if d, ok := s.Listener.(interface{ SetDeadline(time.Time) error }); ok {
+				_ = d.SetDeadline(time.Now())
+			}
+		}
 	}
 }
 

@@ -9,8 +9,16 @@ import (
 	"github.com/emiago/sipgo/sip"
 )
 
-// Text is a message as Revive and CancelLost take it back.
-func Text(m sip.Message) string { return m.String() }
+// Text is a request as Revive and CancelLost take it back. Nobody's credentials are
+// in it (RFC 3261 22): it is to be written down.
+func Text(r *sip.Request) string {
+	kept := r.Clone()
+	for _, name := range []string{"Authorization", "Proxy-Authorization"} {
+		for kept.RemoveHeader(name) {
+		}
+	}
+	return kept.String()
+}
 
 // Revive makes an INVITE of a former process answerable again: text is what
 // Text wrote of it, flow how it came, and localTag the To tag of the responses

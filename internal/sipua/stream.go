@@ -29,8 +29,15 @@ func newStreamListener(e *Endpoint, l Listener) *streamListener {
 func (l *streamListener) Accept() (net.Conn, error) {
 	wait := readBackoff
 	for {
+		if l.e.frozen.Load() { // what waits is for whoever has the socket next
+			<-l.e.done
+			return nil, net.ErrClosed
+		}
 		c, err := l.Listener.Accept()
 		if err != nil {
+			if l.e.frozen.Load() {
+				continue
+			}
 			if errors.Is(err, net.ErrClosed) || l.e.closed() {
 				return nil, net.ErrClosed
 			}
@@ -95,6 +102,10 @@ func (c *streamConn) SetReadDeadline(t time.Time) error {
 
 func (c *streamConn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
+	if c.l.e.frozen.Load() {
+		<-c.l.e.done
+		return 0, net.ErrClosed
+	}
 	if n > 0 && !c.heard.Load() {
 		c.heard.Store(true)
 		c.connected()

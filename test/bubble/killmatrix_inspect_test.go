@@ -207,12 +207,12 @@ func (st *stage) fetchState() state {
 
 // probe is a phone of the inspector's.
 func (st *stage) probe() *phone.Phone {
-	for _, p := range st.Phones() {
-		if p.Name == "probe" {
-			return p
-		}
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.inspector == nil {
+		st.inspector = st.PhoneAt("probe", netip.MustParseAddrPort("10.0.2.1:5060"))
 	}
-	return st.PhoneAt("probe", netip.MustParseAddrPort("10.0.2.1:5060"))
+	return st.inspector
 }
 
 // untrue is a lamp that shows something else than what is the case, nil if

@@ -53,13 +53,17 @@ func (st *stage) back(due window, before *rung, phones ...*phone.Phone) *rung {
 	for _, o := range st.Outages() {
 		missed := !o.Ready.Add(slack).Before(due.from)
 		met := before != nil && o.At.After(before.Since().Add(-slack))
-		if d := at.Sub(o.Ready); (missed || met) && d > -slack && d < prompt/3 {
+		if d := at.Sub(o.Ready); (missed || met) && d > -slack && d < callOff+prompt/3 {
 			return r
 		}
 	}
 	st.T.Fatalf("%s was rung at %v, want %v; outages: %v", r.by.Name, at, due, st.Outages())
 	return nil
 }
+
+// callOff is how long a phone that rang before an outage is given to stop, before
+// it is rung again.
+const callOff = 2 * time.Second
 
 // slack is for packets under way and for a disk.
 const slack = 60 * time.Millisecond

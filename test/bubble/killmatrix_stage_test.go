@@ -29,6 +29,8 @@ type stage struct {
 	watched map[*phone.Sub]time.Time
 	voices  map[*phone.Phone]byte
 	held    *phone.Call // it hears nothing, and wants that
+
+	inspector *phone.Phone // nil until there was an outage
 }
 
 // perform plays a scene before a watcher and clears the stage.

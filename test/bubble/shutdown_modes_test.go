@@ -219,30 +219,43 @@ func TestAServerThatReturnsRingsEveryParker(t *testing.T) {
 		about(s, "second return of the other", again.Since().Sub(start), rings+30*time.Second)
 		again.Pickup()
 		goodbye(s, again, silent)
-		s.Wait(time.Minute)
-		runs(s, true)
-		hearsMusic(s, alone)
-		alone.Hangup()
-		over(s)
-		empty(s, 0)
+		s.Wait(time.Second)
+		runs(s, false) // for who is alone it does not wait
+		s.Stopped()
+		alone.ExpectAlive()
+		empty(s, 2) // the call and its leg
 	})
 }
 
-// An orbit whose calls never come back by themselves: a parker who was busy is
-// tried again all the same, else the stop would wait for ever.
-func TestAServerThatReturnsTriesAgainWithoutTimeouts(t *testing.T) {
-	stopping(t, func(c *config.Config) {
-		mode("return")(c)
+// For whom nobody is to be called, the stop does not wait: without a parker, or
+// with one who was busy where calls never come back by themselves. They stay for
+// the next server.
+func TestAServerThatReturnsKeepsWhoHasNobodyToGoTo(t *testing.T) {
+	restarted(t, func(c *config.Config) {
+		c.Shutdown = "return"
 		returning(false)(c)
 	}, func(s *kit.Site) {
-		alice, bob := s.Phone("alice"), s.Phone("bob")
-		parked := alice.Call("701", onHold(bob))
-		s.Drain()
-		bob.Ringing(time.Second).Reply(486)
-		back := bob.Ringing(10 * time.Minute)
-		back.Pickup()
-		goodbye(s, back, parked)
-		over(s)
+		ann, ben, bob := s.Phone("ann"), s.Phone("ben"), s.Phone("bob")
+		busy, alone := park(ann, bob), ben.Call("702", phone.Opts{})
+		s.Wait(time.Second)
+		s.Config.Shutdown = "keep" // of the next one
+		go func() {
+			if c := bob.Rings(time.Second); c != nil {
+				c.Reply(486)
+			}
+		}()
+		s.RestartAnd(time.Second, func() {
+			if n := len(bob.Got("INVITE")); n != 1 {
+				s.T.Errorf("bob was called %d times", n)
+			}
+		})
+		s.Wait(time.Second)
+		for _, c := range []*phone.Call{busy, alone} {
+			c.ExpectAlive()
+			hearsMusic(s, c)
+		}
+		goodbye(s, retrieve(s, bob, busy), busy)
+		alone.Hangup()
 	})
 }
 
@@ -281,7 +294,7 @@ func TestAStopWithoutAJournalEndsCalls(t *testing.T) {
 		ringing := eve.Ringing(time.Minute)
 		ringing.Reply(180)
 		half := bob.Invite("*4701", phone.Opts{})
-		half.Expect(200)           // and no ACK
+		half.Expect(200) // and no ACK
 		s.Drain()
 		late := cat.Invite("704", phone.Opts{})
 		s.Wait(5 * time.Second)

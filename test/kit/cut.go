@@ -101,6 +101,12 @@ func (c *cutter) pending() *Cut {
 	return c.cut
 }
 
+func (c *cutter) disarm() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.cut = nil
+}
+
 func (c *cutter) strike() {
 	c.mu.Lock()
 	cut := c.cut

@@ -155,17 +155,24 @@ func (s *Site) kill(l *life) bool {
 	return true
 }
 
-// end ends everything that still runs.
+// end ends everything that still runs. Nothing is cut any more.
 func (s *Site) end() {
+	s.mu.Lock()
+	s.cuts = nil
+	if s.life != nil {
+		s.life.cutter.disarm()
+	}
+	s.mu.Unlock()
 	s.settle()
 	if l := s.running(); l != nil {
 		l.stop()
 		<-l.ended
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	killed := s.killed
 	s.life = nil
-	for _, l := range s.killed {
+	s.mu.Unlock()
+	for _, l := range killed {
 		<-l.ended
 	}
 }

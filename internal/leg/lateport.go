@@ -1,0 +1,167 @@
+package leg
+
+import (
+	"sync"
+	"time"
+
+	"parkd/internal/sdp"
+)
+
+// latePort is the port of a restored leg that could not be bound yet, as when the
+// network is not up. It takes note of what it is told, and does it when a port is
+// found.
+type latePort struct {
+	mu      sync.Mutex // guards what follows; no other latePort is called under it
+	port    Port       // nil = not found yet
+	agreed  *sdp.Agreed
+	tune    string
+	plays   bool
+	peer    Port // joined with; nil = none
+	onKey   func(byte)
+	onPlace func()
+	closed  bool
+}
+
+// found gives it a port. It does nothing, and closes that, after Close.
+func (p *latePort) found(port Port) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		port.Close()
+		return
+	}
+	p.port = port
+	port.OnKey(p.onKey)
+	port.OnPlace(p.onPlace)
+	if p.agreed != nil {
+		port.Set(*p.agreed)
+	}
+	switch {
+	case p.plays:
+		port.Play(p.tune)
+	case p.peer != nil:
+		go p.meet(p.peer) // which may be under the lock of the other
+	}
+}
+
+// there is the port, nil as long as there is none.
+func (p *latePort) there() Port {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.port
+}
+
+// meet joins the two ports when both are there.
+func (p *latePort) meet(peer Port) {
+	if late, ok := peer.(*latePort); ok {
+		if peer = late.there(); peer == nil {
+			return // it meets when it is found
+		}
+	}
+	if port := p.there(); port != nil {
+		port.Join(peer)
+	}
+}
+
+// Join implements Port.
+func (p *latePort) Join(peer Port) {
+	p.note(peer)
+	if late, ok := peer.(*latePort); ok {
+		late.note(p)
+	}
+	p.meet(peer)
+}
+
+func (p *latePort) note(peer Port) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.peer, p.plays = peer, false
+}
+
+// Part implements Port.
+func (p *latePort) Part(peer Port) {
+	p.mu.Lock()
+	port := p.port
+	p.peer = nil
+	p.mu.Unlock()
+	if late, ok := peer.(*latePort); ok {
+		peer = late.there()
+	}
+	if port != nil && peer != nil {
+		port.Part(peer)
+	}
+}
+
+// Play implements Port.
+func (p *latePort) Play(tune string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.tune, p.plays, p.peer = tune, true, nil
+	if p.port != nil {
+		p.port.Play(tune)
+	}
+}
+
+// Set implements Port.
+func (p *latePort) Set(a sdp.Agreed) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.agreed = &a
+	if p.port != nil {
+		p.port.Set(a)
+	}
+}
+
+// OnKey implements Port.
+func (p *latePort) OnKey(f func(byte)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.onKey = f
+	if p.port != nil {
+		p.port.OnKey(f)
+	}
+}
+
+// OnPlace implements Port.
+func (p *latePort) OnPlace(f func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.onPlace = f
+	if p.port != nil {
+		p.port.OnPlace(f)
+	}
+}
+
+// LocalPort implements Port.
+func (p *latePort) LocalPort() uint16 {
+	if port := p.there(); port != nil {
+		return port.LocalPort()
+	}
+	return 0
+}
+
+// Place implements Port.
+func (p *latePort) Place() []byte {
+	if port := p.there(); port != nil {
+		return port.Place()
+	}
+	return nil
+}
+
+// Heard implements Port.
+func (p *latePort) Heard() time.Time {
+	if port := p.there(); port != nil {
+		return port.Heard()
+	}
+	return time.Time{}
+}
+
+// Close implements Port.
+func (p *latePort) Close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed, p.peer = true, nil
+	if p.port != nil {
+		p.port.Close()
+	}
+}
