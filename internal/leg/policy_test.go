@@ -107,3 +107,46 @@ func TestExtensionIsATarget(t *testing.T) {
 		t.Errorf("%v, %v", u, err)
 	}
 }
+
+// Where the INVITE of a return goes. A connection that a peer has opened is used
+// while it stands; its port takes none.
+func TestRoute(t *testing.T) {
+	trusted := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+	local := netip.MustParseAddrPort("10.0.0.1:5060")
+	udp := sipua.Flow{Network: "udp", Local: local, Remote: netip.MustParseAddrPort("10.0.0.5:5080")}
+	tcp := sipua.Flow{Network: "tcp", Local: local, Remote: netip.MustParseAddrPort("10.0.0.5:41000")}
+	for _, tt := range []struct {
+		name, target string
+		flow         sipua.Flow
+		routes       []string
+		proxy        string
+		uri, next    string // next: the address, else the URI of the next hop
+	}{
+		{name: "extension over udp", target: "200", flow: udp, uri: "sip:200@10.0.0.5:5080", next: "sip:200@10.0.0.5:5080"},
+		{name: "extension over tcp", target: "200", flow: tcp, uri: "sip:200@10.0.0.5", next: "sip:pbx@10.0.0.5:5060;transport=tcp"},
+		{name: "extension over tcp with a route", target: "200", flow: tcp, routes: []string{"sip:10.0.0.9;lr"}, uri: "sip:200@10.0.0.5", next: "sip:10.0.0.9;lr"},
+		{name: "name over udp", target: "sip:bob@example.com", flow: udp, uri: "sip:bob@example.com", next: "10.0.0.5:5080"},
+		{name: "name over tcp", target: "sip:bob@example.com", flow: tcp, uri: "sip:bob@example.com", next: "sip:pbx@10.0.0.5:5060;transport=tcp"},
+		{name: "literal address of a phone", target: "sip:bob@10.0.0.7", flow: tcp, uri: "sip:bob@10.0.0.7", next: "sip:bob@10.0.0.7"},
+		{name: "outbound proxy", target: "sip:bob@example.com", flow: tcp, proxy: "sip:proxy.example.com", uri: "sip:bob@example.com", next: "sip:proxy.example.com"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			m := New(t.Context(), Options{Policy: &Policy{
+				Trusted: trusted, OutboundProxy: tt.proxy, Own: func(a netip.AddrPort) bool { return a == local },
+				Listener: func(string, netip.Addr) netip.AddrPort { return local },
+			}})
+			caller := &Leg{dialog: dialog.Dialog{Target: "sip:pbx@10.0.0.5:5060;transport=tcp", Routes: tt.routes, Flow: tt.flow}}
+			d, err := m.route(tt.target, caller)
+			if err != nil {
+				t.Fatal(err)
+			}
+			next := d.target.Addr
+			if next == "" {
+				next = d.target.URI
+			}
+			if d.uri.String() != tt.uri || next != tt.next {
+				t.Errorf("%s by %s, want %s by %s", d.uri.String(), next, tt.uri, tt.next)
+			}
+		})
+	}
+}

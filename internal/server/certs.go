@@ -31,7 +31,7 @@ func (*certificates) load(t *config.TLS) (*identity, error) {
 	}
 	cert, err := tls.LoadX509KeyPair(t.Cert, t.Key)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s with %s: %w", t.Cert, t.Key, err)
 	}
 	conf := &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
 	if t.ClientCA != "" {

@@ -24,16 +24,18 @@ var (
 	ErrFormat  = errors.New("store: the file was written by a newer parkd")
 )
 
-// BoltOptions are options of Open. Its functions are called by the goroutine
-// that writes, and must not block.
+// BoltOptions are options of Open. Its functions are called as the reports of
+// batches are, one at a time and in one order with them, and must not block.
+// They are not called once Close has returned.
 type BoltOptions struct {
 	Release string       // of this parkd: kept in the file as "written by"
 	Faulty  func(error)  // writing began to fail, or works again (nil)
 	Remade  func(Report) // the file had to be made anew after Open returned
 
-	schema *schema // nil: the one of this parkd
-	open   openFunc
-	pause  time.Duration // between two tries to write what is owed; 0: retryPause
+	schema   *schema // nil: the one of this parkd
+	open     openFunc
+	pause    time.Duration // between two tries to write what is owed; 0: retryPause
+	patience time.Duration // with one try; 0: patience
 }
 
 // Report says what was found when the file was opened.
@@ -65,18 +67,24 @@ type Bolt struct {
 
 	mu     sync.Mutex // guards what follows
 	group  *group     // what waits for the writer
+	work   *group     // what the writer is at; nil: nothing
+	due    time.Time  // when that has taken too long; zero: it is at nothing
+	slow   bool       // it did, and nothing was written since
 	closed bool
 	gone   bool // the writer takes no more groups
+	left   bool // Close has returned before the writer ended
 	fault  error
 	report Report
 
 	values durable
 }
 
-// durable is what is in the file.
+// durable is what is in the file. Its mutex may be locked while Bolt's is.
 type durable struct {
 	mu sync.RWMutex
-	m  map[string]stored // guarded by mu; written by the writer alone, who reads it without
+	// guarded by mu, as is the writer's debt; written by the writer alone, who
+	// reads them without
+	m map[string]stored
 }
 
 // Open opens the store in a directory, which exists. The file in it never
@@ -96,6 +104,9 @@ func Open(dir string, o BoltOptions) (*Bolt, error) {
 	}
 	if o.pause == 0 {
 		o.pause = retryPause
+	}
+	if o.patience == 0 {
+		o.patience = patience
 	}
 	locked, err := os.Open(dir)
 	if err != nil {
@@ -136,9 +147,14 @@ func (b *Bolt) Append(batch Batch, done func(error)) {
 	if b.closed {
 		final = ErrClosed
 	}
-	if b.gone {
+	if b.gone || b.slow {
+		if final == nil {
+			b.later(batch)
+			final = b.fault
+		}
 		b.reports.add(result{done, final})
 		b.mu.Unlock()
+		b.stir()
 		b.reports.run()
 		return
 	}
@@ -197,7 +213,9 @@ func (b *Bolt) Report() Report {
 	return b.report
 }
 
-// Close implements Store. Its error says that something was never written.
+// Close implements Store. Its error says that something was never written, or
+// is not yet (ErrSlow): after twice the patience with a disk that does not
+// answer Close returns, and the writer goes on until it does or the process ends.
 func (b *Bolt) Close() error {
 	b.mu.Lock()
 	first := !b.closed
@@ -206,10 +224,18 @@ func (b *Bolt) Close() error {
 	if first {
 		close(b.closing)
 	}
-	<-b.ended
+	var err error
+	limit := time.NewTimer(2 * b.options.patience)
+	defer limit.Stop()
+	select {
+	case <-b.ended:
+		err = b.result
+	case <-limit.C:
+		err = b.leave()
+	}
 	b.reports.wait()
 	if first {
-		return b.result
+		return err
 	}
 	return nil
 }

@@ -14,15 +14,22 @@ import (
 // itself answers: a full device is put under the open file.
 type disk struct {
 	t      testing.TB
-	mu     sync.Mutex // guards what follows
-	broken error      // what opening a file answers
-	file   *os.File   // opened last for writing
+	mu     sync.Mutex    // guards what follows
+	broken error         // what opening a file answers
+	hang   chan struct{} // opening one waits until it is closed
+	file   *os.File      // opened last for writing
 }
 
 // full fails with ENOSPC, as every write to it does.
 const full = "/dev/full"
 
 func (d *disk) open(name string, flag int, mode os.FileMode) (*os.File, error) {
+	d.mu.Lock()
+	hang := d.hang
+	d.mu.Unlock()
+	if hang != nil && flag&os.O_RDWR != 0 {
+		<-hang
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.broken != nil && flag&os.O_RDWR != 0 {

@@ -208,10 +208,10 @@ func (b *Bolt) remade(aside string) {
 		r.Salvaged = len(b.values.m)
 	}
 	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.report = r
-	b.mu.Unlock()
-	if w.running && b.options.Remade != nil {
-		b.options.Remade(r)
+	if w.running && b.options.Remade != nil && !b.left {
+		b.reports.add(result{done: func(error) { b.options.Remade(r) }}) // outcome runs it
 	}
 }
 

@@ -23,6 +23,7 @@ const (
 type group struct {
 	debt    debt
 	results []result // err: what is known already
+	late    bool     // some of it has been reported with ErrSlow
 }
 
 func newGroup() *group { return &group{debt: debt{}} }
@@ -39,6 +40,7 @@ func (g *group) reset() {
 	clear(g.debt)
 	clear(g.results)
 	g.results = g.results[:0]
+	g.late = false
 }
 
 // writer is what belongs to the goroutine that writes: Open's, then run's.
@@ -51,7 +53,7 @@ type writer struct {
 	why    error     // … because of this, and the old one set aside; nil: it is in nobody's way
 	lost   int       // what cannot be read of the old one
 	named  bool      // the file has its name, durably
-	owed   debt      // what could not be written
+	owed   debt      // what is to be written, or could not be; guarded as durable says
 	failed time.Time // when the last try did
 	took   time.Duration
 	spare  *group
@@ -72,7 +74,7 @@ func (b *Bolt) run() {
 		if g == nil {
 			break
 		}
-		b.write(g)
+		b.write()
 		g.reset()
 		b.writer.spare = g
 	}
@@ -103,54 +105,82 @@ func (b *Bolt) wait() {
 	}
 }
 
-// take returns the group that has gathered, and leaves the spare one in its
-// place: nil when the store is closed and nothing is left.
+// take returns the group that has gathered, whose debt is the writer's from now
+// on, and leaves the spare one in its place: nil when the store is closed and
+// nothing is left.
 func (b *Bolt) take() *group {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	g := b.group
-	if b.closed && len(g.results) == 0 {
+	if b.closed && len(g.results) == 0 && len(g.debt) == 0 {
 		b.gone = true
 		return nil
 	}
-	b.group = b.writer.spare
-	return g
-}
-
-// write writes a group behind what is owed, and reports.
-func (b *Bolt) write(g *group) {
+	b.group, b.work = b.writer.spare, g
+	b.due = time.Now().Add(b.options.patience)
 	w := &b.writer
+	b.values.mu.Lock()
+	defer b.values.mu.Unlock()
 	if len(w.owed) == 0 {
 		w.owed, g.debt = g.debt, w.owed
 	} else {
 		maps.Copy(w.owed, g.debt)
 	}
+	return g
+}
+
+// write writes what is owed, and reports what was taken.
+func (b *Bolt) write() {
 	// A key that is not in the file need not be deleted: so what is owed stays
 	// bounded, however long the disk is full.
-	maps.DeleteFunc(w.owed, func(k string, v []byte) bool {
+	b.values.mu.Lock()
+	maps.DeleteFunc(b.writer.owed, func(k string, v []byte) bool {
 		_, there := b.values.m[k]
 		return v == nil && !there
 	})
+	b.values.mu.Unlock()
+	late := time.AfterFunc(b.options.patience, b.late)
 	err := b.pay()
+	late.Stop()
 	b.outcome(err)
+}
+
+// outcome notes how writing went, and reports it.
+func (b *Bolt) outcome(err error) {
+	b.mu.Lock()
+	b.due = time.Time{}
+	if err == nil {
+		b.slow = false
+	}
+	if err != nil || !b.group.late { // else what was reported is not all durable yet
+		b.turn(err)
+	}
+	if b.work != nil {
+		b.tell(b.work, err)
+		b.work = nil
+	}
+	b.mu.Unlock()
+	b.reports.run()
+}
+
+// turn notes why not all that was reported is durable. mu is held.
+func (b *Bolt) turn(err error) {
+	if (b.fault == nil) != (err == nil) && b.options.Faulty != nil && !b.left {
+		b.reports.add(result{b.options.Faulty, err})
+	}
+	b.fault = err
+}
+
+// tell reports the batches of a group that were not yet. mu is held.
+func (b *Bolt) tell(g *group, err error) {
 	for i := range g.results {
 		if g.results[i].err == nil {
 			g.results[i].err = err
 		}
 	}
 	b.reports.add(g.results...)
-	b.reports.run()
-}
-
-// outcome notes how writing went.
-func (b *Bolt) outcome(err error) {
-	b.mu.Lock()
-	turned := (b.fault == nil) != (err == nil)
-	b.fault = err
-	b.mu.Unlock()
-	if turned && b.options.Faulty != nil {
-		b.options.Faulty(err)
-	}
+	clear(g.results)
+	g.results = g.results[:0]
 }
 
 // owes tells whether there is something to write beside what is appended: after

@@ -35,6 +35,7 @@ var (
 	ErrClosed = errors.New("store: closed")
 	ErrFenced = errors.New("store: a later owner has taken over")
 	ErrKey    = errors.New("store: empty key, or longer than 4096 bytes")
+	ErrSlow   = errors.New("store: the disk does not answer")
 )
 
 // Batch is what changes in one step: Del first, then Put. It belongs to the
@@ -56,7 +57,8 @@ type Store interface {
 	// A batch whose writing failed is not dropped: the owner goes on as if it
 	// were written, and it is written, in order, as soon as the medium works:
 	// together with the next batch, and without one. ErrClosed, ErrFenced and
-	// ErrKey are final.
+	// ErrKey are final. ErrSlow: it was not written in the time that the store
+	// has patience for, and may be at any moment.
 	Append(b Batch, done func(error))
 
 	// Load returns copies of the durable values whose keys begin with prefix.
@@ -71,8 +73,9 @@ type Store interface {
 	// is never older than the report of a batch.
 	Fault() error
 
-	// Close waits for the batches appended before and their done. Later ones
-	// get ErrClosed. What was durable stays. A second Close does nothing.
+	// Close waits for the batches appended before and their done, but not for
+	// ever: ErrSlow says that they may still be written. Later ones get
+	// ErrClosed. What was durable stays. A second Close does nothing.
 	Close() error
 }
 

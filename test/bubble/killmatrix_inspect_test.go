@@ -131,8 +131,8 @@ func (st *stage) lamps(o kit.Outage) {
 }
 
 // counted checks that parkd has as many callers in 701 as there are phones that
-// hear its music or have put it on hold. One who hung up around the outage may
-// not have been heard.
+// hear its music or have put it on hold. One who hung up around the outage, or
+// the first of several, may not have been heard.
 func (st *stage) counted(o kit.Outage) {
 	var n, low, high int
 	for range 60 {
@@ -142,7 +142,7 @@ func (st *stage) counted(o kit.Outage) {
 				if c.Ended().IsZero() && (st.entertained(c) || st.onHold(c)) {
 					low++
 				}
-				if c.Ended().After(o.At.Add(-slack)) {
+				if c.Ended().After(st.Outages()[0].At.Add(-slack)) {
 					high++
 				}
 			}

@@ -165,7 +165,7 @@ func TestWhatIsHalfDoneAtAStopIsFinished(t *testing.T) {
 			s.Wait(time.Second)
 			s.Restart(gap)
 			ringing.ExpectCancel(time.Second)
-			back := bob.Ringing(time.Second) // and not a time-out later
+			back := bob.Ringing(3 * time.Second) // and not a time-out later
 			back.Pickup()
 			talk(s, back, parked)
 			goodbye(s, back, parked)

@@ -203,12 +203,10 @@ func (s *Site) Crash(down time.Duration) {
 // CrashAnd is Crash that does something while there is no server.
 func (s *Site) CrashAnd(down time.Duration, meanwhile func()) {
 	s.T.Helper()
-	o := Outage{Cut: Cut{Down: down}, At: time.Now()}
 	s.Ladder.Note("the server is killed")
 	s.Kill()
 	s.mu.Lock()
-	s.outages = append(s.outages, o)
-	number := len(s.outages) - 1
+	number := s.outage(Cut{Down: down})
 	s.mu.Unlock()
 	meanwhile()
 	time.Sleep(down)
@@ -239,21 +237,32 @@ func (s *Site) strike(l *life, c Cut) {
 	s.Ladder.Note("the server is killed: %v", c)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.outages = append(s.outages, Outage{Cut: c, At: time.Now()})
 	s.coming++
-	go s.succeed(len(s.outages)-1, c)
+	go s.succeed(s.outage(c), c)
+}
+
+// outage notes that one begins, or goes on where the successor was cut before it
+// served, and returns its number. The lock is held.
+func (s *Site) outage(c Cut) int {
+	if n := len(s.outages); n > 0 && s.outages[n-1].Ready.IsZero() {
+		s.outages[n-1].Cut = c
+		return n - 1
+	}
+	s.outages = append(s.outages, Outage{Cut: c, At: time.Now()})
+	return len(s.outages) - 1
 }
 
 func (s *Site) succeed(number int, c Cut) {
 	defer s.succeeded()
 	time.Sleep(c.Down)
 	s.Ladder.Note("another server is started")
-	if err := s.begin(); err != nil {
+	l, err := s.begin()
+	if err != nil {
 		s.T.Errorf("the successor: %v", err)
 		return
 	}
 	s.mu.Lock()
-	if len(s.outages) > number+1 { // cut again before it served
+	if s.life != l { // cut itself, as soon as it served or before
 		s.mu.Unlock()
 		return
 	}

@@ -2,7 +2,9 @@ package kit
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
+	"syscall"
 	"time"
 
 	"parkd/internal/rtpmusic"
@@ -26,23 +28,23 @@ type life struct {
 // Start starts the server and waits until it serves, or is cut.
 func (s *Site) Start() {
 	s.T.Helper()
-	if err := s.begin(); err != nil {
+	if _, err := s.begin(); err != nil {
 		s.T.Fatal(err)
 	}
 }
 
 // begin is Start for any goroutine.
-func (s *Site) begin() error {
+func (s *Site) begin() (*life, error) {
 	l := &life{ended: make(chan error, 1), ready: make(chan struct{}), voice: s.Log.voice(), struck: make(chan struct{})}
 	l.ctx, l.stop = context.WithCancel(context.Background())
 	l.cutter = newCutter(func(c Cut) { s.strike(l, c) })
 	o, err := s.options(l)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	srv, err := server.New(o)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	l.server = srv
 	go func() { l.ended <- srv.Run(l.ctx) }()
@@ -51,11 +53,11 @@ func (s *Site) begin() error {
 	case <-l.struck:
 	case err := <-l.ended:
 		l.ended <- err
-		return errEarlyEnd
+		return nil, errEarlyEnd
 	case <-time.After(phone.Patience):
-		return errNotReady
+		return nil, errNotReady
 	}
-	return nil
+	return l, nil
 }
 
 // options are what the next server is made of. It is the site's from now on,
@@ -69,7 +71,7 @@ func (s *Site) options(l *life) (server.Options, error) {
 		Config:    s.Config,
 		Log:       l.voice.logger(),
 		Listeners: []sipua.Listener{{Network: "udp", Packet: &cutConn{Conn: conn, c: l.cutter}}},
-		Listen:    func(addr netip.AddrPort) (rtpmusic.Conn, error) { return s.Net.Listen(addr) },
+		Listen:    s.listenMedia,
 		NoAdmin:   true,
 		Load:      s.load,
 		Ready:     func() { close(l.ready) },
@@ -175,4 +177,12 @@ func (s *Site) end() {
 	for _, l := range killed {
 		<-l.ended
 	}
+}
+
+// listenMedia binds a media socket of the server.
+func (s *Site) listenMedia(addr netip.AddrPort) (rtpmusic.Conn, error) {
+	if s.Down.Load() {
+		return nil, fmt.Errorf("listen on %s: %w", addr, syscall.EADDRNOTAVAIL)
+	}
+	return s.Net.Listen(addr)
 }

@@ -35,6 +35,7 @@ type Site struct {
 	Log       *Log
 	Config    config.Config
 	Store     store.Store  // of the next Start; nil = a new one in memory
+	Down      atomic.Bool  // no media socket can be bound, as before the network is up
 	Operator  *Operator    // nil = there is no HTTP interface
 	Restarted func(Outage) // told of each end of an outage, on a goroutine of its own
 

@@ -45,8 +45,7 @@ func (s *Site) stopAt(l *life, c Cut) {
 	}
 	s.life = nil
 	s.killed = append(s.killed, l)
-	s.outages = append(s.outages, Outage{Cut: c, At: time.Now()})
-	number := len(s.outages) - 1
+	number := s.outage(c)
 	s.coming++
 	s.mu.Unlock()
 	s.Ladder.Note("the server is stopped: %v", c)

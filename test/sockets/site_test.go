@@ -95,19 +95,25 @@ store: {kind: memory}
 admin: {listen: "HOST:8080"}
 `
 
-// load reads a configuration in which HOST, PORT6 and DIR stand for the site's.
+// load reads a configuration.
 func (s *site) load(yaml string) config.Config {
 	s.Helper()
 	if s.port6 == 0 && strings.Contains(yaml, "PORT6") {
 		s.Skip("left out: needs IPv6 on the loopback")
 	}
-	text := strings.NewReplacer("HOST", s.host, "PORT6", fmt.Sprint(s.port6), "DIR", s.dir,
-		"MEDIA6", fmt.Sprintf("%d-%d", s.media6, s.media6+80)).Replace(yaml + common)
-	c, err := config.Load(s.file("parkd.yaml", []byte(text)), nil)
+	path := s.write(yaml + common)
+	c, err := config.Load(path, nil)
 	if err != nil {
-		s.Fatalf("configuration: %v\n%s", err, text)
+		s.Fatalf("configuration: %v\n%s", err, yaml)
 	}
 	return c
+}
+
+// write writes a configuration in which HOST, PORT6 and DIR stand for the site's.
+func (s *site) write(yaml string) (path string) {
+	s.Helper()
+	return s.file("parkd.yaml", []byte(strings.NewReplacer("HOST", s.host, "PORT6", fmt.Sprint(s.port6), "DIR", s.dir,
+		"MEDIA6", fmt.Sprintf("%d-%d", s.media6, s.media6+80)).Replace(yaml)))
 }
 
 // phone adds a phone that reaches parkd at host:port by a network.
@@ -136,7 +142,7 @@ func (s *site) build(yaml string) *server.Server {
 	ready := make(chan struct{})
 	s.ready = ready
 	srv, err := server.New(server.Options{
-		Config: s.config, Version: "test", Ready: func() { close(ready) },
+		Config: s.config, Version: "test", Ready: func() { close(ready) }, Load: s.again(),
 		Log: zerolog.New(&s.log).Level(zerolog.DebugLevel).With().Timestamp().Logger(),
 	})
 	if err != nil {
