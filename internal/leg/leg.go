@@ -271,7 +271,9 @@ func (l *Leg) lost(why string) {
 	}
 	l.log.Warn().Str("reason", why).Msg("leg lost")
 	l.part()
-	l.report(0)
+	if !l.reported {
+		l.m.tell(orbit.Hangup{Leg: l.id, Lost: l.unmet(), Ending: true})
+	}
 	l.sendBye(why)
 }
 

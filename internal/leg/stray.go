@@ -129,19 +129,29 @@ func (l *Leg) strayed(res *sip.Response) {
 	if l.state != calling && l.state != ending {
 		return
 	}
-	if res.IsSuccess() {
-		invite, err := sipua.ParseRequest(l.outbound.text)
-		if err == nil {
-			var d dialog.Dialog
-			if d, err = dialog.FromResponse(invite, res, l.outbound.target.Flow); err == nil {
-				l.decline(d, res)
-			}
-		}
-		if err != nil {
-			l.log.Warn().Err(err).Msg("answer unusable")
-		}
+	if !res.IsSuccess() {
+		l.finish(res.StatusCode)
+		return
 	}
-	l.finish(res.StatusCode)
+	if l.outbound.answer != nil {
+		return // again: its end is being written down
+	}
+	invite, err := sipua.ParseRequest(l.outbound.text)
+	if err == nil {
+		l.dialog, err = dialog.FromResponse(invite, res, l.outbound.target.Flow)
+	}
+	if err == nil {
+		_, err = l.m.o.Table.Add(l.dialog.ID, l.dialog.RemoteSeq, l.queue, l)
+	}
+	if err != nil {
+		l.log.Warn().Err(err).Msg("answer unusable")
+		l.finish(0)
+		return
+	}
+	// The dialog first: after the ACK there would be no other 200 to learn it from.
+	l.settle(confirmed)
+	l.outbound.answer = res
+	l.keepThen(nil, func() { l.sendBye("no longer wanted") })
 }
 
 // inviteKey is what a retransmitted INVITE has in common with the first one.

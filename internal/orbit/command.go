@@ -74,7 +74,10 @@ type Hangup struct {
 	Leg   string
 	Code  int  // SIP status that ended an INVITE of ours, 0 if none
 	Reply bool // the leg waits for Noted: its peer's BYE is answered then
-	Lost  bool // the answer to our INVITE was never confirmed: a restart came in between
+	// Ending: our BYE is not answered yet, and the leg is known until another
+	// Hangup: should the server go down, the next one sends another BYE.
+	Ending bool
+	Lost   bool // the answer to our INVITE was never confirmed: a restart came in between
 }
 
 // Key says that a leg's party pressed a key.

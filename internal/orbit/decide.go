@@ -106,7 +106,9 @@ func (s *State) hangup(now time.Time, in Hangup) (ch Change) {
 	if _, known := s.legs[in.Leg]; !known {
 		return ch
 	}
-	ch.leg(in.Leg, nil)
+	if !in.Ending {
+		ch.leg(in.Leg, nil)
+	}
 	e := s.call(in.Leg)
 	if e == nil { // one that we were ending
 		return ch

@@ -3,13 +3,10 @@ package store
 import (
 	"bytes"
 	"encoding/gob"
-	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -286,22 +283,7 @@ func powerOne(w *watch, name string, seed uint64) (run powerRun, err error) {
 // powerRuns runs the child.
 func powerRuns(t *testing.T) []powerRun {
 	t.Helper()
-	dir, err := filepath.EvalSymlinks(t.TempDir())
-	must(t, err)
-	cmd := exec.Command(os.Args[0])
-	// An interrupted call is made again: it need not happen.
-	cmd.Env = append(os.Environ(), roleVariable+"=power", "STORE_TEST_DIR="+dir, "GODEBUG=asyncpreemptoff=1")
-	var stderr strings.Builder
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) && exit.ExitCode() == cannotPlay {
-		t.Skip(strings.TrimSpace(stderr.String()))
-	}
-	if err != nil {
-		t.Fatalf("%v\n%s", err, stderr.String())
-	}
 	var runs []powerRun
-	must(t, gob.NewDecoder(bytes.NewReader(out)).Decode(&runs))
+	must(t, gob.NewDecoder(bytes.NewReader(watched(t, "power"))).Decode(&runs))
 	return runs
 }

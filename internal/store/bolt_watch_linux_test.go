@@ -1,10 +1,15 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
+	"testing"
 	"unsafe"
 
 	"golang.org/x/net/bpf"
@@ -89,7 +94,30 @@ func newWatch() (*watch, error) {
 	return w, nil
 }
 
+// watched plays a part that watches its own calls, in a child, and returns what
+// that writes.
+func watched(t *testing.T, role string) []byte {
+	t.Helper()
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	must(t, err)
+	cmd := exec.Command(os.Args[0])
+	// An interrupted call is made again: it need not happen.
+	cmd.Env = append(os.Environ(), roleVariable+"="+role, "STORE_TEST_DIR="+dir, "GODEBUG=asyncpreemptoff=1")
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && exit.ExitCode() == cannotPlay {
+		t.Skip(strings.TrimSpace(stderr.String()))
+	}
+	if err != nil {
+		t.Fatalf("%v\n%s", err, stderr.String())
+	}
+	return out
+}
+
 // begin watches the file at a path; judge says which calls fail, and with what.
+// A call hangs as long as judge does.
 func (w *watch) begin(path string, judge func(n int, kind string) unix.Errno) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

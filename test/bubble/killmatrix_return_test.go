@@ -53,7 +53,8 @@ func (st *stage) back(due window, before *rung, phones ...*phone.Phone) *rung {
 	for _, o := range st.Outages() {
 		missed := !o.Ready.Add(slack).Before(due.from)
 		met := before != nil && o.At.After(before.Since().Add(-slack))
-		if d := at.Sub(o.Ready); (missed || met) && d > -slack && d < callOff+prompt/3 {
+		// A server that was killed as soon as it served may have rung already.
+		if (missed || met) && at.After(o.At) && at.Before(o.Ready.Add(callOff+prompt/3)) {
 			return r
 		}
 	}
@@ -120,7 +121,7 @@ func at(t time.Time) window { return window{t, t} }
 // met reports whether an outage fell into an attempt.
 func (st *stage) met(r *rung) bool {
 	for _, o := range st.Outages() {
-		if o.At.After(r.Since().Add(-slack)) && o.At.Before(r.Ended().Add(slack)) {
+		if o.Ready.After(r.Since().Add(-slack)) && o.At.Before(r.Ended().Add(slack)) {
 			return true
 		}
 	}

@@ -95,13 +95,19 @@ store: {kind: memory}
 admin: {listen: "HOST:8080"}
 `
 
-// load reads a configuration.
+// load reads a configuration, which ends as all do.
 func (s *site) load(yaml string) config.Config {
+	s.Helper()
+	return s.loadAs(yaml + common)
+}
+
+// loadAs reads a configuration as it is.
+func (s *site) loadAs(yaml string) config.Config {
 	s.Helper()
 	if s.port6 == 0 && strings.Contains(yaml, "PORT6") {
 		s.Skip("left out: needs IPv6 on the loopback")
 	}
-	path := s.write(yaml + common)
+	path := s.write(yaml)
 	c, err := config.Load(path, nil)
 	if err != nil {
 		s.Fatalf("configuration: %v\n%s", err, yaml)
@@ -135,10 +141,21 @@ func (s *site) start(yaml string) {
 	s.run(s.build(yaml))
 }
 
+// startAs is start with a configuration as it is.
+func (s *site) startAs(yaml string) {
+	s.Helper()
+	s.run(s.buildOf(s.loadAs(yaml)))
+}
+
 // build builds a parkd, which has opened its sockets and serves nothing yet.
 func (s *site) build(yaml string) *server.Server {
 	s.Helper()
-	s.config = s.load(yaml)
+	return s.buildOf(s.load(yaml))
+}
+
+func (s *site) buildOf(c config.Config) *server.Server {
+	s.Helper()
+	s.config = c
 	ready := make(chan struct{})
 	s.ready = ready
 	srv, err := server.New(server.Options{
