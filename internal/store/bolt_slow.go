@@ -31,7 +31,7 @@ func (b *Bolt) giveUp() {
 		b.tell(b.work, err)
 	}
 	b.group.late = len(b.group.debt) > 0
-
+	b.tell(b.group, err)
 }
 
 // later lays a batch, whose report does not wait for that, over those that do

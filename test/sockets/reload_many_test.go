@@ -50,7 +50,7 @@ func TestReloadsWithManyCalls(t *testing.T) {
 		heard = append(heard, p.Park(fmt.Sprint(1000+n*crowded/8), desk, live.Offer{}))
 	}
 	calls += len(heard)
-	heard[0].Media.Hear(50)
+	heard[0].Media.Hear(30)
 
 	for _, step := range []struct {
 		name, orbit string
@@ -81,7 +81,7 @@ func TestReloadsWithManyCalls(t *testing.T) {
 			t.Fatalf("%s: %d %s", step.name, code, body)
 		}
 		took := time.Since(began)
-		heard[0].Media.Hear(100)
+		heard[0].Media.Hear(30)
 		told := -notes
 		for _, w := range lamps {
 			told += len(w.Notes())
