@@ -5,9 +5,10 @@ import (
 	"time"
 )
 
-// patience is how long writing may take until what waits for it is reported
-// with ErrSlow. A disk that fails often hangs for minutes first, and a request
-// is to be answered within 32 s (RFC 3261 17.1.2.2, timer F).
+// patience is how long a commit may take until what waits for it, or for the
+// next one, is reported with ErrSlow: so no report takes longer than two
+// commits and a pause, 11 s. A disk that fails often hangs for minutes first,
+// and a request is to be answered within 32 s (RFC 3261 17.1.2.2, timer F).
 const patience = 5 * time.Second
 
 // late is called when writing has taken as long as there is patience for, by a

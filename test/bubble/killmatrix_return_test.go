@@ -121,7 +121,7 @@ func at(t time.Time) window { return window{t, t} }
 // met reports whether an outage fell into an attempt.
 func (st *stage) met(r *rung) bool {
 	for _, o := range st.Outages() {
-		if o.Ready.After(r.Since().Add(-slack)) && o.At.Before(r.Ended().Add(slack)) {
+		if (o.Ready.IsZero() || o.Ready.After(r.Since().Add(-slack))) && o.At.Before(r.Ended().Add(slack)) {
 			return true
 		}
 	}

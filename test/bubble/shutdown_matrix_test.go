@@ -39,8 +39,8 @@ func TestAServerMayBeStoppedAnywhere(t *testing.T) {
 	}
 }
 
-// stopStride: one in so many points is tried.
-const stopStride = 1
+// stopStride: one in so many points is tried, fewer with the race detector.
+const stopStride = 2 + stride
 
 // stopScene plays a scene whose server is stopped.
 func stopScene(t *testing.T, sc scene, disk time.Duration, cuts ...kit.Cut) []kit.Counts {

@@ -64,7 +64,7 @@ func said(s *kit.Site) *[]string {
 
 // By default a stop says nothing to anybody, and the next server goes on.
 func TestAStopKeepsEverybody(t *testing.T) {
-	restarted(t, nil, func(s *kit.Site) {
+	restarted(t, lasting(30*time.Second), func(s *kit.Site) {
 		ann, ben, bob, carol := s.Phone("ann"), s.Phone("ben"), s.Phone("bob"), s.Phone("carol")
 		watch := bob.Subscribe("701")
 		parked := ann.Call("701", referred(bob))
@@ -91,8 +91,8 @@ func TestAStopKeepsEverybody(t *testing.T) {
 				s.T.Errorf("%s got %d requests", c.CallID(), n)
 			}
 		}
-		back := bob.Ringing(after) // at its time
-		about(s, "return", back.Since().Sub(parked.Since()), after)
+		back := bob.Ringing(time.Minute) // at its time
+		about(s, "return", back.Since().Sub(parked.Since()), 30*time.Second)
 		back.Pickup()
 		talk(s, back, parked)
 		goodbye(s, back, parked)

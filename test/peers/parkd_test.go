@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -14,9 +15,12 @@ import (
 // A parkd is the running server under test.
 type parkd struct {
 	*proc
-	s   *scene
-	sip string // host:port, which is also the domain of its orbits
-	api string // URL
+	s    *scene
+	sip  string // host:port, which is also the domain of its orbits
+	api  string // URL
+	home string
+	file string // its configuration
+	runs int    // how often it was started
 }
 
 // config is what differs from a plain server: YAML, one key of the file each.
@@ -28,6 +32,7 @@ type config struct {
 	park     string
 	defaults string
 	orbits   string
+	store    string // memory unless told
 }
 
 const parkdConfig = `log: {level: trace, format: json}
@@ -35,7 +40,7 @@ data_dir: %[1]s/data
 sip: {listen: ["udp://%[2]s", "tcp://%[2]s"%[4]s]%[5]s}
 media: {ports: 10000-14999, music_dir: %[1]s/music}
 admin: {listen: "%[3]s:8080"}
-store: {kind: memory}
+store: {kind: %[6]s}
 `
 
 // parkd starts the server and waits until it says and shows that it is ready.
@@ -47,18 +52,42 @@ func (s *scene) parkd(c config) *parkd {
 	}
 	ip, home := s.ip(hostParkd), s.folder("parkd")
 	var b strings.Builder
-	fmt.Fprintf(&b, parkdConfig, home, s.sip(hostParkd), ip, c.listen, c.sip)
+	if c.store == "" {
+		c.store = "memory"
+	}
+	fmt.Fprintf(&b, parkdConfig, home, s.sip(hostParkd), ip, c.listen, c.sip, c.store)
 	for key, value := range map[string]string{"access": c.access, "park": c.park, "defaults": c.defaults, "orbits": c.orbits} {
 		if value != "" {
 			fmt.Fprintf(&b, "%s: %s\n", key, value)
 		}
 	}
 	file := s.write(b.String(), "parkd", "parkd.yaml")
-	p := &parkd{s: s, sip: s.sip(hostParkd), api: "http://" + ip + ":8080"}
-	p.proc = s.start("parkd", home, true, binary, "serve", "-c", file)
-	p.expect(s, `"message":"ready"`, 1)
+	p := &parkd{s: s, sip: s.sip(hostParkd), api: "http://" + ip + ":8080", home: home, file: file}
+	p.run(binary)
 	s.answersOptions("udp", p.sip, "parkd")
 	return p
+}
+
+// run starts the process, each with a log of its own.
+func (p *parkd) run(binary string) {
+	p.s.Helper()
+	name := "parkd"
+	if p.runs++; p.runs > 1 {
+		name += strconv.Itoa(p.runs)
+	}
+	p.proc = p.s.start(name, p.home, true, binary, "serve", "-c", p.file)
+	p.expect(p.s, `"message":"ready"`, 1)
+}
+
+// crash ends the process by kill -9 and starts another.
+func (p *parkd) crash() {
+	p.s.Helper()
+	binary, err := parkdBinary()
+	if err != nil {
+		p.s.Fatal(err)
+	}
+	p.end(false)
+	p.run(binary)
 }
 
 // orbitState is GET /api/v1/orbits/701.
