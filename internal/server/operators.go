@@ -90,9 +90,10 @@ func (s *Server) reloadFor() func(context.Context) (admin.Reloaded, error) {
 }
 
 // parked counts the calls in orbits.
-func parked(r *orbit.Runner) (n int) {
+func parked(r *orbit.Runner) int {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
+	var n int
 	if err := r.Look(ctx, func(st *orbit.State) { n = st.Parked() }); err != nil {
 		return 0 // stopping
 	}

@@ -86,7 +86,7 @@ func (s *Server) linger(fail chan error) {
 func (s *Server) awaited(back bool) (calls, ending int) {
 	ctx, cancel := context.WithTimeout(s.ctx, grace)
 	defer cancel()
-	legs := s.legs.Count()
+	left, legs := 0, s.legs.Count()
 	err := s.runner.Look(ctx, func(st *orbit.State) {
 		for c := range st.All() {
 			legs--
@@ -94,21 +94,24 @@ func (s *Server) awaited(back bool) (calls, ending int) {
 				legs--
 			}
 			if !back || c.Phase != orbit.Parked || !c.Due.IsZero() {
-				calls++
+				left++
 			}
 		}
 	})
 	if err != nil { // stopped
 		return 0, 0
 	}
-	return calls, max(0, legs)
+	return left, max(0, legs)
 }
 
 // held counts the calls that there are.
-func (s *Server) held() (n int) {
+func (s *Server) held() int {
 	ctx, cancel := context.WithTimeout(s.ctx, grace)
 	defer cancel()
-	_ = s.runner.Look(ctx, func(st *orbit.State) { n = st.Held() }) // stopped: none
+	var n int
+	if s.runner.Look(ctx, func(st *orbit.State) { n = st.Held() }) != nil {
+		return 0 // stopped
+	}
 	return n
 }
 
