@@ -195,6 +195,32 @@ func TestCSeqRisesAlthoughEachServerIsKilledAsItSpeaks(t *testing.T) {
 	})
 }
 
+// A keep-alive writes nothing; the next process takes numbers of its own.
+func TestKeepAlivesOfManyServersHaveRisingCSeq(t *testing.T) {
+	crash(t, nil, func(s *kit.Site) {
+		c := s.Phone("alice").Call("701", phone.Opts{}) // silent: it is asked soon
+		var last uint32
+		for n := range 4 {
+			s.Crash(down)
+			for range 120 {
+				if s.Wait(time.Second); len(c.Got("OPTIONS")) > n {
+					break
+				}
+			}
+			asked := c.Got("OPTIONS")
+			if len(asked) <= n {
+				s.T.Fatalf("%d keep-alives of %d servers", len(asked), n+1)
+			}
+			seq, _ := asked[len(asked)-1].CSeq()
+			if seq <= last {
+				s.T.Errorf("CSeq %d after %d", seq, last)
+			}
+			last = seq
+		}
+		c.Hangup()
+	})
+}
+
 func TestASubscriptionExpiresAcrossARestartWhenItShould(t *testing.T) {
 	crash(t, nil, func(s *kit.Site) {
 		alice, bob := s.Phone("alice"), s.Phone("bob")
