@@ -150,6 +150,9 @@ func (s *Server) read(r *http.Request, exts ...string) ([]orbitJSON, error) {
 			}
 		}
 	})
+	if err != nil { // what was asked for may still be read
+		return nil, err
+	}
 	list := make([]orbitJSON, len(places))
 	for i, p := range places {
 		list[i] = orbitJSON{
@@ -160,7 +163,7 @@ func (s *Server) read(r *http.Request, exts ...string) ([]orbitJSON, error) {
 			list[i].Calls[k] = call(&p.calls[k])
 		}
 	}
-	return list, err
+	return list, nil
 }
 
 func (s *Server) calls(w http.ResponseWriter, r *http.Request) {

@@ -2,7 +2,6 @@ package sockets
 
 import (
 	"os"
-	"path/filepath"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -10,8 +9,8 @@ import (
 
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
-		if path, err := installed(); err == nil && path != os.Getenv("TEST_BINARY") {
-			os.RemoveAll(filepath.Dir(path))
+		if built != "" {
+			os.RemoveAll(built)
 		}
 		os.Exit(code)
 	}))

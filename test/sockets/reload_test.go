@@ -86,6 +86,9 @@ func undisturbed(t *testing.T, c *live.Call, first int, since time.Time) {
 	}
 }
 
+// built is the folder of what installed has built; "" = nothing.
+var built string
+
 // installed is parkd as users run it: that of TEST_BINARY, or one built for these tests.
 var installed = sync.OnceValues(func() (string, error) {
 	if path := os.Getenv("TEST_BINARY"); path != "" {
@@ -95,6 +98,7 @@ var installed = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	built = dir
 	path := filepath.Join(dir, "parkd")
 	if out, err := exec.Command("go", "build", "-buildvcs=false", "-o", path, "parkd/cmd/parkd").CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%w: %s", err, out)
