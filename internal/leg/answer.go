@@ -43,7 +43,7 @@ func (l *Leg) answer(e orbit.Answer) {
 		return
 	}
 	setSDP(res, body)
-	if l.key == "" { // else it is there since it was restored
+	if !l.restored { // else it is there since it was restored
 		if _, err := l.m.o.Table.Add(l.dialog.ID, l.dialog.RemoteSeq, l.queue, l); err != nil {
 			l.reject(fmt.Errorf("%w: %w", errRequest, err))
 			return
@@ -60,7 +60,7 @@ func (l *Leg) answer(e orbit.Answer) {
 		l.play(e.Music)
 	}
 	l.life.start(l)
-	if l.key != "" {
+	if l.restored {
 		l.probeLater()
 	}
 }
@@ -123,6 +123,10 @@ func (l *Leg) respond(res *sip.Response) error {
 // unacknowledged: no ACK for 64*T1 after our 2xx. The dialog is confirmed but
 // the session is to be ended (RFC 3261 13.3.1.4).
 func (l *Leg) unacknowledged() {
+	if l.restored && !l.port.Heard().IsZero() { // its voice says that it had the 200
+		l.acknowledged(nil)
+		return
+	}
 	l.inbound.stop()
 	l.lost("no ack")
 }
@@ -161,10 +165,10 @@ func (l *Leg) acknowledged(req *sipua.Request) {
 		return
 	}
 	if l.offered { // the answer to our offer went with the former process
-		l.offered = false
+		l.offered, l.moving = false, true
 		l.reoffer()
 	}
-	if first && l.key != "" {
+	if first && l.restored {
 		l.session.resume(l) // its interval began with the first 200, of another process
 	}
 	if l.away.IsValid() {

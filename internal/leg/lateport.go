@@ -24,11 +24,18 @@ type latePort struct {
 
 // found gives it a port. It does nothing, and closes that, after Close.
 func (p *latePort) found(port Port) {
+	if peer := p.take(port); peer != nil {
+		p.meet(peer)
+	}
+}
+
+// take is found without the peer that is to be met.
+func (p *latePort) take(port Port) (peer Port) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
 		port.Close()
-		return
+		return nil
 	}
 	p.port = port
 	port.OnKey(p.onKey)
@@ -36,12 +43,11 @@ func (p *latePort) found(port Port) {
 	if p.agreed != nil {
 		port.Set(*p.agreed)
 	}
-	switch {
-	case p.plays:
+	if p.plays {
 		port.Play(p.tune)
-	case p.peer != nil:
-		go p.meet(p.peer) // which may be under the lock of the other
+		return nil
 	}
+	return p.peer
 }
 
 // there is the port, nil as long as there is none.
@@ -58,8 +64,18 @@ func (p *latePort) meet(peer Port) {
 			return // it meets when it is found
 		}
 	}
-	if port := p.there(); port != nil {
-		port.Join(peer)
+	port := p.there()
+	if port == nil {
+		return
+	}
+	port.Join(peer)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.peer == nil { // they were parted meanwhile
+		port.Part(peer)
+		if p.plays {
+			port.Play(p.tune)
+		}
 	}
 }
 

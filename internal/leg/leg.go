@@ -64,6 +64,10 @@ type Leg struct {
 	stale     bool           // restored when nobody waited for its 200 any more
 	away      netip.AddrPort // where the media of a restored leg is now, to be told after the ACK
 	moving    bool           // the peer has not answered yet that it knows
+	retell    *dialog.Timer  // for another re-INVITE that says so
+	patience  time.Duration  // before that
+	unheard   bool           // the last one had no answer at all
+	restored  bool           // began in a former process
 	homeless  *record        // restored, and no media port was to be had yet
 	inbound   exchange       // their INVITE or re-INVITE
 	outbound  exchange       // ours
@@ -172,7 +176,7 @@ func (l *Leg) hangup(e orbit.Bye) {
 	case planned:
 		l.finish(0)
 	case asked:
-		if l.key != "" { // it may have had its 200: no other answer can follow
+		if l.restored { // it may have had its 200: no other answer can follow
 			l.answer(orbit.Answer{Leg: l.id, Orbit: l.orbit, Call: l.owner})
 			l.hangup(e)
 			return
@@ -218,6 +222,7 @@ func (l *Leg) settle(s state) {
 	if s == ending || s == ended {
 		l.life.stop()
 		l.session.stop()
+		l.retell.Stop()
 		l.abandon()
 	}
 }

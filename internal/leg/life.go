@@ -89,7 +89,7 @@ func (f *life) ask(l *Leg, now time.Time) {
 			l.lost("peer does not know the call")
 		default:
 			f.proven()
-			l.tellAgain()
+			l.tellSoon()
 		}
 	})
 }

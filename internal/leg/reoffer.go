@@ -11,13 +11,18 @@ import (
 	"parkd/internal/sipua"
 )
 
-// reofferAgain is after how long a re-INVITE that must get through is sent again.
-const reofferAgain = 30 * time.Second
+// A re-INVITE that must get through is sent again after reofferAgain, and then later
+// each time.
+const (
+	reofferAgain  = 30 * time.Second
+	reofferLatest = 8 * time.Minute
+)
 
 // reoffer sends a re-INVITE with our description.
 func (l *Leg) reoffer(extra ...sip.Header) {
+	telling := l.moving
 	again := func() {
-		if l.state == confirmed {
+		if l.state == confirmed && (!telling || l.moving) {
 			l.reoffer(extra...)
 		}
 	}
@@ -81,7 +86,7 @@ func (l *Leg) reoffered(res *sip.Response, err error, again func()) {
 		if err := l.answered(res); err != nil {
 			l.log.Warn().Err(err).Msg("answer to re-invite unusable")
 		}
-		l.moving = false
+		l.moved()
 		l.session.refreshed(l, res)
 		l.keep()
 	default:
@@ -91,25 +96,62 @@ func (l *Leg) reoffered(res *sip.Response, err error, again func()) {
 }
 
 // insist sends a re-INVITE again that must get through, as the peer does not know
-// where we are; after a Retry-After (RFC 3261 20.33), if there is one.
+// where we are: later each time, and after a Retry-After (RFC 3261 20.33) if there
+// is one. One that the peer means to refuse is not repeated.
 func (l *Leg) insist(res *sip.Response) {
 	if !l.moving {
 		return
 	}
-	wait := reofferAgain
+	l.unheard = res == nil
+	l.patience = min(max(reofferAgain, 2*l.patience), reofferLatest)
+	wait := l.patience
 	if res != nil {
+		if meant(res.StatusCode) {
+			l.moved()
+			l.log.Warn().Int("code", res.StatusCode).Msg("peer does not take where we are")
+			return
+		}
 		value, _ := sipua.Header(res, "retry-after")
 		value, _, _ = strings.Cut(value, ";")
-		if n, err := strconv.ParseUint(strings.TrimSpace(value), 10, 8); err == nil {
-			wait = max(time.Second, time.Duration(n)*time.Second)
+		if n, err := strconv.ParseUint(strings.TrimSpace(value), 10, 16); err == nil {
+			wait = max(time.Duration(n)*time.Second, reofferAgain/10)
 		}
 	}
-	l.after(wait, l.tellAgain)
+	l.retell.Stop()
+	l.retell = l.after(wait, l.tellAgain)
+}
+
+// meant reports whether a refusal of a session says that it will be refused again
+// (RFC 3261 21.4, 21.6).
+func meant(code int) bool {
+	switch code {
+	case sip.StatusMethodNotAllowed, sip.StatusNotAcceptable, sip.StatusUnsupportedMediaType, sip.StatusNotAcceptableHere, sip.StatusNotImplemented:
+		return true
+	}
+	return code >= 600
+}
+
+// moved: the peer knows where we are, or will not.
+func (l *Leg) moved() {
+	l.moving, l.patience = false, 0
+	l.retell.Stop()
+	l.retell = nil
 }
 
 // tellAgain says once more where we are, to a peer that has not answered yet.
 func (l *Leg) tellAgain() {
+	l.retell = nil
 	if l.moving && l.state == confirmed && !l.outbound.busy {
 		l.reoffer()
+	}
+}
+
+// tellSoon does the same to one that has just proved to be there, and could not be
+// reached before.
+func (l *Leg) tellSoon() {
+	if l.moving && l.unheard && l.state == confirmed && !l.outbound.busy {
+		l.unheard, l.patience = false, 0
+		l.retell.Stop()
+		l.retell = l.after(time.Second, l.tellAgain)
 	}
 }

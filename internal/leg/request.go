@@ -4,7 +4,6 @@ import (
 	"errors"
 	"mime"
 	"strings"
-	"time"
 
 	"github.com/emiago/sipgo/sip"
 
@@ -36,9 +35,7 @@ func (l *Leg) Request(req *sipua.Request) {
 		l.keep() // the peer has moved, or opened another connection
 	}
 	l.life.proven()
-	if l.moving && !l.outbound.busy && l.state == confirmed {
-		l.after(time.Second, l.tellAgain)
-	}
+	l.tellSoon()
 	switch req.Method {
 	case sip.BYE:
 		l.byed(req)
@@ -89,6 +86,9 @@ func (l *Leg) byed(req *sipua.Request) {
 // reinvite answers an offer in an established session, or makes one.
 func (l *Leg) reinvite(req *sipua.Request) {
 	switch {
+	case l.state == asked: // restored, and the first INVITE is not answered again yet
+		l.reply(req, sip.StatusInternalServerError, sip.NewHeader("Retry-After", "1"))
+		return
 	case l.outbound.busy: // RFC 3261 14.2: glare
 		l.reply(req, sip.StatusRequestPending)
 		return

@@ -42,6 +42,7 @@ func (m *Manager) Restore(records map[string][]byte) map[string]error {
 	}
 	for _, v := range list {
 		if err := v.restore(); err != nil {
+			v.state = ended // it looks for no port any more
 			v.port.Close()
 			gone[v.id] = err
 		}
@@ -66,6 +67,7 @@ func (m *Manager) revive(id string, b []byte) (*revival, error) {
 		return nil, fmt.Errorf("%w: of epoch %d, now %d", errRecord, r.Epoch, m.o.Epoch)
 	}
 	l := m.newLeg(id)
+	l.restored = true
 	v := &revival{Leg: l, r: r, runs: min(m.o.Epoch-r.Epoch-1, maxRuns)}
 	if r.Call != "" {
 		l.belong(r.Orbit, r.Call)
@@ -173,13 +175,14 @@ func (v *revival) restoreConfirmed() error {
 		l.life.resume(l)
 		l.session.resume(l)
 		if l.unsure {
-			l.verify()
+			l.after(rand.N(l.m.spread()/8), l.verify)
 		}
 		switch {
 		case l.away.IsValid():
 			l.after(rand.N(l.m.spread()), l.move)
 		case r.Agreed == nil:
-			l.reoffer()
+			l.moving = true // until there is a session
+			l.after(rand.N(l.m.spread()), l.tellAgain)
 		}
 	})
 	return nil

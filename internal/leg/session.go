@@ -161,7 +161,7 @@ func (s *sessionTimer) refresh(l *Leg) {
 // who could not reach them.
 func (s *sessionTimer) unanswered(l *Leg) {
 	l.life.doubt = true
-	if s.interval == 0 {
+	if s.interval == 0 || !s.ours {
 		return
 	}
 	proof := l.life.last
@@ -184,7 +184,9 @@ func (s *sessionTimer) refreshed(l *Leg, res *sip.Response) {
 	if res.StatusCode < 300 {
 		s.accept(l, res)
 	}
-	s.arm(l)
+	if res.StatusCode < 300 || s.ours { // a refusal is no refresh of the peer's
+		s.arm(l)
+	}
 }
 
 // learn notes whether the peer takes UPDATE. A message without Allow says

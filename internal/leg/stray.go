@@ -60,16 +60,18 @@ func (l *Leg) probe() {
 	}
 	l.send(req, func(res *sip.Response, err error) {
 		switch {
-		case l.state != accepted:
+		case l.state != accepted || err == nil && res.StatusCode < 200:
 		case err == nil && res.IsSuccess() || !l.port.Heard().IsZero(): // or its voice is heard
 			l.acknowledged(nil)
-		case err != nil || res.StatusCode < 200:
+		case err != nil:
 			l.after(t2, l.probe)
 		case res.StatusCode == sip.StatusCallTransactionDoesNotExists && l.stale:
 			l.inbound.stop()
 			l.lost("peer does not know the call")
 		case res.StatusCode == sip.StatusCallTransactionDoesNotExists:
 			l.stale = true // it has been sent the 200 for seconds
+			l.after(t2, l.probe)
+		default: // of somebody in between, as while a switch starts
 			l.after(t2, l.probe)
 		}
 	})
@@ -78,6 +80,9 @@ func (l *Leg) probe() {
 // verify asks whether the peer of a return, whose answer may have had no ACK from
 // the former process, still is there. If not, the two have never met.
 func (l *Leg) verify() {
+	if l.state != confirmed || !l.unsure {
+		return
+	}
 	req, err := l.dialog.NewRequest(sip.OPTIONS)
 	if err != nil { // it was built before: cannot happen
 		l.log.Error().Err(err).Msg("no keep-alive possible")
@@ -86,7 +91,12 @@ func (l *Leg) verify() {
 	l.send(req, func(res *sip.Response, err error) {
 		switch {
 		case l.state != confirmed || !l.unsure || err == nil && res.StatusCode < 200:
-		case err != nil || res.StatusCode == sip.StatusCallTransactionDoesNotExists || res.StatusCode == sip.StatusRequestTimeout:
+		case !l.port.Heard().IsZero():
+			l.unsure = false
+			l.keep()
+		case err != nil || res.StatusCode == sip.StatusRequestTimeout:
+			l.after(t2, l.verify) // keep-alive says when it is enough
+		case res.StatusCode == sip.StatusCallTransactionDoesNotExists:
 			l.lost("return was never confirmed")
 		default:
 			l.unsure = false
@@ -135,6 +145,12 @@ func (l *Leg) strayed(res *sip.Response) {
 	}
 	if l.outbound.answer != nil {
 		return // again: its end is being written down
+	}
+	if l.outbound.acked { // again: our ACK crosses it, or was lost
+		if sipua.ToTag(res) == l.dialog.Remote {
+			l.sendACK(&l.dialog, res)
+		}
+		return
 	}
 	invite, err := sipua.ParseRequest(l.outbound.text)
 	if err == nil {

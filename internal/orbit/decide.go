@@ -144,7 +144,7 @@ func (s *State) neverMet(now time.Time, ch *Change, c Call) {
 	c.At = c.Home
 	c.Turn++ // RFC 4235 3.7.1: a terminated dialog does not come back
 	s.parkAgain(now, &c)
-	if !c.Due.IsZero() {
+	if c.Parker != "" || !c.Due.IsZero() { // be its orbit configured no more
 		c.Due = now.Add(callOff)
 	}
 	ch.put(c)

@@ -3,6 +3,7 @@ package sipua
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"strconv"
 	"strings"
 
@@ -139,10 +140,17 @@ func ParseRequest(text string) (*sip.Request, error) {
 // Present is a flow of a former process as this one can use it: from a listener
 // that there is now.
 func (e *Endpoint) Present(f Flow) Flow {
-	if f.Network == "udp" && f.Remote.IsValid() {
-		if l := e.udpLayer(f, f.Remote.Addr()); l != nil {
-			f.Local = l.packet.local
+	if !f.Remote.IsValid() {
+		return f
+	}
+	if f.Network != "udp" {
+		if _, live := e.liveHop(f); !live {
+			f.Local = netip.AddrPort{} // of a connection that is no more
 		}
+		return f
+	}
+	if l := e.udpLayer(f, f.Remote.Addr()); l != nil {
+		f.Local = l.packet.local
 	}
 	return f
 }

@@ -2,6 +2,7 @@ package bubble
 
 import (
 	"net/netip"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -127,6 +128,28 @@ func TestAParkerWhoGivesUpWhileTheDiskHangsDoesNotEndTheCaller(t *testing.T) {
 	})
 }
 
+// A peer that refuses to hear where parkd is now is asked again, later each time;
+// one that cannot take it at all is not asked again.
+func TestARefusedMoveIsNoStorm(t *testing.T) {
+	for code, most := range map[int]int{488: 1, 503: 14} {
+		t.Run(strconv.Itoa(code), func(t *testing.T) {
+			crash(t, nil, func(s *kit.Site) {
+				alice := s.Phone("alice")
+				alice.Auto("INVITE", code)
+				c := alice.Call("701", phone.Opts{}) // silent: kept alive all the time
+				s.Wait(time.Second)
+				s.CrashAnd(time.Second, func() { s.Config.Media.Address = netip.MustParseAddr("10.0.0.77") })
+				s.Wait(time.Hour)
+				c.ExpectAlive()
+				if n := len(c.Got("INVITE")); n == 0 || n > most {
+					s.T.Errorf("asked %d times in an hour, want at most %d", n, most)
+				}
+				c.Hangup()
+			})
+		})
+	}
+}
+
 // A leg that an offerless INVITE began, and whose answer went with the process, is
 // asked for another.
 func TestALegWithoutASessionSurvivesASecondCrash(t *testing.T) {
@@ -148,9 +171,10 @@ func TestALegWithoutASessionSurvivesASecondCrash(t *testing.T) {
 		s.Crash(40 * time.Second)
 		drop("ACK", "INVITE")
 		s.Wait(100 * time.Millisecond)
-		s.Net.Hook(nil)
 		s.Crash(time.Second)
-		s.Wait(5 * time.Second)
+		s.Wait(45 * time.Second) // the first offer gets lost, too
+		s.Net.Hook(nil)
+		s.Wait(2 * time.Minute)
 		c.ExpectAlive()
 		hearsMusic(s, c)
 		c.Hangup()
