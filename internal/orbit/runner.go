@@ -38,10 +38,11 @@ type Runner struct {
 		wake  chan struct{}
 	}
 
-	state *State // owned by run
-	held  []held // owned by run: changes in flight to the journal, in order
-	first uint64 // owned by run: number of held[0]
-	next  uint64 // owned by run: number of the next change
+	state   *State    // owned by run
+	lastDue time.Time // owned by run: of the last decision about a deadline
+	held    []held    // owned by run: changes in flight to the journal, in order
+	first   uint64    // owned by run: number of held[0]
+	next    uint64    // owned by run: number of the next change
 
 	flushing bool // owned by run
 }
@@ -146,7 +147,8 @@ func (r *Runner) Run(ctx context.Context) {
 		case <-r.commits.wake:
 			r.release()
 		case <-timer.C:
-			r.decide(time.Now(), Due{})
+			r.lastDue = time.Now()
+			r.decide(r.lastDue, Due{})
 		case <-ctx.Done():
 			return
 		}
@@ -156,14 +158,19 @@ func (r *Runner) Run(ctx context.Context) {
 // longest is how long the runner sleeps at most while something will be due.
 const longest = 10 * time.Second
 
+// apart is the time between two deadlines at least: each may be an INVITE.
+const apart = time.Millisecond
+
 // pause is how long there is nothing due.
 func (r *Runner) pause(now time.Time) time.Duration {
 	next := r.state.Next()
 	if next.IsZero() {
 		return time.Hour
 	}
+	// Many at once, as those that passed while no server ran, are spread.
+	wait := max(next.Sub(now), r.lastDue.Add(apart).Sub(now), 0)
 	// A deadline that was restored is by the wall clock, which may be set.
-	return min(max(0, next.Sub(now)), longest)
+	return min(wait, longest)
 }
 
 func (r *Runner) take(m any) {

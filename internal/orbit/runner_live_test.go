@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -148,6 +149,43 @@ func TestRunnerFailsAtOnce(t *testing.T) {
 		for i := range 3 {
 			do(t, r, Invite{Leg: fmt.Sprint(i), To: "2"})
 			w.want(t, fmt.Sprintf("Refuse %d: journal cannot be written", i), "Show 2 free 0", fmt.Sprintf("Tell ended %d", i))
+		}
+	})
+}
+
+// Returns that came due while no server ran are not all rung in one instant.
+func TestRunnerSpreadsDeadlines(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls []Call
+		legs := map[string][]byte{}
+		for i := range 200 {
+			id := fmt.Sprintf("c%03d", i)
+			calls = append(calls, Call{ID: id, At: "2", Home: "2", Caller: id, Parker: bob, Seq: uint64(i + 1), Since: time.Now(), Due: time.Now().Add(-time.Minute)})
+			legs[id] = []byte{}
+		}
+		s := NewState(pair())
+		s.Restore(calls, legs)
+		_, w := run(t, s, prompt{})
+		rung := func() (n int) {
+			for _, what := range w.got() {
+				if strings.HasPrefix(what, "Ring ") {
+					n++
+				}
+			}
+			return n
+		}
+		if n := rung(); n > 1 {
+			t.Errorf("%d rung at once", n)
+		}
+		time.Sleep(100 * time.Millisecond)
+		synctest.Wait()
+		if n := rung(); n < 90 || n > 110 {
+			t.Errorf("%d rung in 100 ms", n)
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if n := rung(); n < 80 {
+			t.Errorf("%d rung in the rest", n)
 		}
 	})
 }
