@@ -75,7 +75,8 @@ func (l *Leg) record() []byte {
 	l.ceiling = l.dialog.LocalSeq + seqBlock
 	r := record{
 		Format: recordFormat, Epoch: l.m.o.Epoch, User: l.user, Orbit: l.orbit, Call: l.owner,
-		Dialog: l.dialog, Local: l.local, Last: string(l.last), Remote: string(l.described), Agreed: l.agreed, Asked: l.asked, At: time.Now(), Moving: l.moving,
+		Dialog: l.dialog, Asked: l.asked, At: time.Now(),
+		Local: l.local, Last: string(l.last), Remote: string(l.described), Agreed: l.agreed, Moving: l.moving,
 		Session: session{Seconds: int64(l.session.interval / time.Second), Ours: l.session.ours, Update: l.session.update},
 	}
 	r.Dialog.LocalSeq = l.ceiling
@@ -114,6 +115,9 @@ func decode(b []byte) (*record, error) {
 	}
 	return &r, nil
 }
+
+// maxWaiting bounds what waits for the journal in one leg.
+const maxWaiting = 16
 
 // waiting is something that waits until a record is durable.
 type waiting struct {

@@ -123,6 +123,10 @@ func (l *Leg) update(req *sipua.Request) {
 		l.reply(req, sip.StatusRequestPending) // RFC 3311 5.2
 		return
 	}
+	if len(l.waiting) >= maxWaiting { // the disk is slow, and the peer is not
+		l.reply(req, sip.StatusInternalServerError, sip.NewHeader("Retry-After", "1"))
+		return
+	}
 	res, err := l.renegotiate(req)
 	if err != nil {
 		l.unchanged(req, err)

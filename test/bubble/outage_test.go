@@ -106,6 +106,33 @@ func TestABYEWaitsForItsOwnRecord(t *testing.T) {
 	})
 }
 
+// A peer that is faster than the disk does not fill the memory.
+func TestNoMoreThanAFewRequestsWaitForTheDisk(t *testing.T) {
+	t.Parallel()
+	disk := &hanging{}
+	kit.RunOn(t, nil, func() store.Store { disk.Store = store.NewMemory(); return disk }, func(s *kit.Site) {
+		c := s.Phone("alice").Call("701", phone.Opts{})
+		s.Wait(time.Second)
+		disk.hang()
+		var asked []*phone.Tx
+		for range 20 {
+			asked = append(asked, c.Do("UPDATE", ""))
+			s.Wait(10 * time.Millisecond)
+		}
+		disk.free()
+		s.Wait(time.Second)
+		taken, refused := 0, 0
+		for _, tx := range asked {
+			taken += min(1, len(tx.All(200)))
+			refused += min(1, len(tx.All(500)))
+		}
+		if taken != 16 || refused != 4 {
+			s.T.Errorf("%d taken, %d refused", taken, refused)
+		}
+		c.Hangup()
+	})
+}
+
 // A parker whose pick-up could not be written down, and who therefore was never
 // told that they have the caller, does not end the caller.
 func TestAParkerWhoGivesUpWhileTheDiskHangsDoesNotEndTheCaller(t *testing.T) {
