@@ -92,7 +92,7 @@ func (j *journal) batch(ch *orbit.Change) store.Batch {
 			k, before := key(c.Home, legKind, leg), j.legs[leg]
 			if before != "" && before != k {
 				if ch.Legs[leg] == nil {
-					continue // it follows with its next record
+					continue // it moves with the next change that brings both
 				}
 				b.Del = append(b.Del, before)
 			}

@@ -47,13 +47,17 @@ func (l *last) get() (time.Time, config.Changes, error) {
 
 // Reload reads the configuration and puts what changed in force, with no call
 // touched. After an error, which may hold config.Faults, nothing has changed. What
-// only a restart can change stays as it is, and is named.
+// only a restart can change stays as it is, and is named. ctx counts until it is
+// this reload's turn: what has begun is carried through.
 func (s *Server) Reload(ctx context.Context) (config.Changes, error) {
 	s.reloads.mu.Lock()
 	defer s.reloads.mu.Unlock()
 	s.manager(systemd.Reloading())
 	defer func() { s.manager(systemd.Ready()) }()
-	ch, err := s.reload(ctx)
+	if err := ctx.Err(); err != nil { // it waited for another reload
+		return config.Changes{}, err
+	}
+	ch, err := s.reload()
 	s.reloads.last.set(ch, err)
 	s.operators.metrics.Reloaded(err)
 	switch {
@@ -68,7 +72,7 @@ func (s *Server) Reload(ctx context.Context) (config.Changes, error) {
 	return ch, err
 }
 
-func (s *Server) reload(ctx context.Context) (config.Changes, error) {
+func (s *Server) reload() (config.Changes, error) {
 	if s.o.Load == nil {
 		return config.Changes{}, ErrNoReload
 	}
@@ -104,8 +108,8 @@ func (s *Server) reload(ctx context.Context) (config.Changes, error) {
 	}
 	changed := s.lamps.use(&c)
 	s.config.Store(&c)
-	if err := s.runner.Ask(ctx, orbit.Configure{Settings: settings(&c)}); err != nil {
-		return ch, err
+	if err := s.runner.Ask(s.ctx, orbit.Configure{Settings: settings(&c)}); err != nil {
+		return ch, err // the server ends
 	}
 	for _, ext := range changed {
 		s.notifier.Changed(ext)
