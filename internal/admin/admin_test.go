@@ -68,7 +68,7 @@ func office(t *testing.T) *fixed {
 	}})}
 	bob := "sip:bob@example.com"
 	for _, c := range []orbit.Command{
-		orbit.Invite{Leg: "gone", To: "701"}, orbit.Invite{Leg: "x", To: "*4701"}, orbit.Acked{Leg: "x"},
+		orbit.Invite{Leg: "gone", To: "701"}, orbit.Invite{Leg: "x", To: "*4701", Name: "Xin", URI: "sip:xin@example.com"}, orbit.Acked{Leg: "x"},
 		orbit.Invite{Leg: "ann", To: "701", Referred: true, Parker: bob, Name: "Ann", URI: "sip:ann@example.com", Codec: "PCMU"},
 		orbit.Invite{Leg: "eve", To: "701", Name: "Eve <script>\n", URI: "sip:eve@example.com", Codec: "G722"},
 		orbit.Invite{Leg: "ron", To: "702", Referred: true, Parker: bob, URI: "sip:ron@example.com", Codec: "PCMA"},
@@ -116,7 +116,7 @@ func body(t *testing.T, res *http.Response) string {
 func TestReads(t *testing.T) {
 	const ann = `{"id":"ann","state":"parked","caller":{"name":"Ann","uri":"sip:ann@example.com"},"parked_by":"sip:bob@example.com","since":"2026-11-22T18:37:00Z","returns_at":"2026-11-22T18:39:00Z","codec":"PCMU"}`
 	const eve = `{"id":"eve","state":"parked","caller":{"name":"Eve \u003cscript\u003e\n","uri":"sip:eve@example.com"},"parked_by":"","since":"2026-11-22T18:37:00Z","codec":"G722"}`
-	const ron = `{"id":"ron","state":"returning","caller":{"name":"","uri":"sip:ron@example.com"},"parked_by":"sip:bob@example.com","since":"2026-11-22T18:37:00Z","codec":"PCMA"}`
+	const ron = `{"id":"ron","state":"returning","caller":{"name":"","uri":"sip:ron@example.com"},"with":{"name":"","uri":"sip:bob@example.com"},"parked_by":"sip:bob@example.com","since":"2026-11-22T18:37:00Z","codec":"PCMA"}`
 	const sales = `{"extension":"701","name":"Sales","enabled":true,"state":"parked","music":"sales","calls":[` + ann + `,` + eve + `],"watchers":2}`
 	const other = `{"extension":"702","name":"","enabled":true,"state":"returning","music":"default","calls":[` + ron + `],"watchers":1}`
 	const off = `{"extension":"703","name":"","enabled":false,"state":"free","music":"default","calls":[],"watchers":0}`
@@ -127,7 +127,7 @@ func TestReads(t *testing.T) {
 		{"an orbit", "/api/v1/orbits/701", sales},
 		{"an empty orbit", "/api/v1/orbits/703", off},
 		{"orbits", "/api/v1/orbits", "[" + sales + "," + other + "," + off + "]"},
-		{"calls", "/api/v1/calls", `[{"id":"gone","orbit":"701","state":"bridged","caller":{"name":"","uri":""},"parked_by":"","since":"2026-11-22T18:37:00Z","codec":""},` +
+		{"calls", "/api/v1/calls", `[{"id":"gone","orbit":"701","state":"bridged","caller":{"name":"","uri":""},"with":{"name":"Xin","uri":"sip:xin@example.com"},"parked_by":"","since":"2026-11-22T18:37:00Z","codec":""},` +
 			in(ann, "701") + "," + in(eve, "701") + "," + in(ron, "702") + "]"},
 		{"health", "/healthz", `{"status":"ok"}`},
 	}

@@ -77,6 +77,7 @@ type callJSON struct {
 	Orbit     string     `json:"orbit,omitempty"` // only where the orbit does not stand around it
 	State     string     `json:"state"`           // parked retrieving returning bridged
 	Caller    partyJSON  `json:"caller"`
+	With      *partyJSON `json:"with,omitempty"` // whom they are joined with, or who is rung
 	ParkedBy  string     `json:"parked_by"`
 	Since     time.Time  `json:"since"`
 	ReturnsAt *time.Time `json:"returns_at,omitempty"`
@@ -93,6 +94,10 @@ func call(c *orbit.Call) callJSON {
 	j := callJSON{
 		ID: v.ID, State: v.State, Caller: partyJSON(v.Caller), ParkedBy: v.Parker,
 		Since: v.Since.UTC().Truncate(time.Second), Codec: v.Codec,
+	}
+	if v.With != (orbit.Party{}) {
+		with := partyJSON(v.With)
+		j.With = &with
 	}
 	if !v.Returns.IsZero() {
 		at := v.Returns.UTC().Truncate(time.Second)

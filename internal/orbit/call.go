@@ -23,6 +23,13 @@ func (p Phase) String() string {
 	return [...]string{"parked", "retrieving", "returning", "bridged"}[p]
 }
 
+// Identity is who somebody is, as a call remembers it.
+type Identity struct {
+	Name string `json:"name,omitempty"`
+	URI  string `json:"uri,omitempty"`  // of a return that rings its fallback, an extension
+	Self string `json:"self,omitempty"` // their own validated URI, "" if a return may not call it
+}
+
 // Call is one call that parkd holds: a durable value. A leg is named by the
 // id that internal/leg gave it.
 type Call struct {
@@ -36,6 +43,7 @@ type Call struct {
 	Name    string    `json:"name,omitempty"`   // of the caller
 	URI     string    `json:"uri"`              // of the caller
 	Codec   string    `json:"codec,omitempty"`
+	With    Identity  `json:"with,omitzero"` // who Other is
 	Phase   Phase     `json:"phase"`
 	Seq     uint64    `json:"seq"`             // place in the FIFO
 	Since   time.Time `json:"since"`           // parked since

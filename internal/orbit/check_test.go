@@ -117,6 +117,9 @@ func (r *rig) checkCalls() error {
 		if e.ID != id || (e.At == "") != (e.Phase == Bridged) || (e.Other == "") != (e.Phase == Parked) || e.Seq > r.seq {
 			return fmt.Errorf("call %s does not fit: %+v", id, e.Call)
 		}
+		if e.Phase == Parked && e.With != (Identity{}) {
+			return fmt.Errorf("call %s is parked with %+v", id, e.With)
+		}
 		if e.fetchable() {
 			aliases++
 			if r.alias[e.Alias().CallID] != e {

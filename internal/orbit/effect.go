@@ -149,6 +149,7 @@ type CallView struct {
 	State   string // parked retrieving returning bridged
 	Orbit   string // the orbit it is in, or was in before it was bridged
 	Caller  Party
+	With    Party // whom they are joined with, or who is rung; zero while parked
 	Parker  string
 	Since   time.Time
 	Returns time.Time // zero = no return is due

@@ -106,7 +106,7 @@ func (s *State) transfer(now time.Time, c Call, in Invite) (ch Change) {
 	answer := Answer{Leg: in.Leg, Call: c.ID, Orbit: c.Home}
 	switch {
 	case old == c.Other: // the retriever's
-		c.Other = in.Leg
+		c.Other, c.With = in.Leg, in.identity()
 		if c.Phase == Retrieving {
 			c.Due = now.Add(ackWait) // of another 2xx
 		}
@@ -141,12 +141,15 @@ func (s *State) become(c *Call, in Invite) {
 	c.Caller, c.Name, c.URI, c.Self, c.Codec = in.Leg, in.Name, in.URI, in.Self, in.Codec
 }
 
+// identity is who the new leg's party is.
+func (in *Invite) identity() Identity { return Identity{in.Name, in.URI, in.Self} }
+
 // retrieve joins a new leg with a parked call. A return under way loses.
 func (s *State) retrieve(now time.Time, c Call, in Invite) (ch Change) {
 	if c.Phase == Returning {
 		ch.bye(c.Other, "retrieved")
 	}
-	c.Phase, c.Other, c.Due = Retrieving, in.Leg, now.Add(ackWait)
+	c.Phase, c.Other, c.With, c.Due = Retrieving, in.Leg, in.identity(), now.Add(ackWait)
 	ch.put(c)
 	ch.leg(in.Leg, known(in.Record))
 	// The answer first: the retriever waits for it.

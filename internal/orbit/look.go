@@ -81,7 +81,7 @@ func (s *State) Held() int { return len(s.calls) }
 func (c *Call) view() CallView {
 	v := CallView{
 		ID: c.ID, State: c.Phase.String(), Orbit: c.Home, Caller: Party{c.Name, c.URI},
-		Parker: c.Parker, Since: c.Since, Codec: c.Codec,
+		With: Party{c.With.Name, c.With.URI}, Parker: c.Parker, Since: c.Since, Codec: c.Codec,
 	}
 	if c.fetchable() {
 		v.Alias = c.Alias()

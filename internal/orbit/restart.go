@@ -14,7 +14,7 @@ func (s *State) restart(now time.Time) (ch Change) {
 		switch {
 		case c.Phase == Returning:
 			ch.bye(c.Other, restarted)
-			c.Phase, c.Other, c.Due = Parked, "", now.Add(callOff)
+			c.Phase, c.Other, c.With, c.Due = Parked, "", Identity{}, now.Add(callOff)
 			ch.put(c)
 			ch.event(KindKept, &c, restarted)
 		case c.Phase == Retrieving && !c.Due.After(now):

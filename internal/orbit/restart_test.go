@@ -44,10 +44,10 @@ func (r *rig) resolved(c Call) Call {
 	wait, returns := r.wait(&c)
 	switch {
 	case c.Phase == Returning:
-		c.Phase, c.Other, c.Due = Parked, "", r.now.Add(callOff)
+		c.Phase, c.Other, c.With, c.Due = Parked, "", Identity{}, r.now.Add(callOff)
 		return c
 	case c.Phase == Retrieving && !c.Due.After(r.now):
-		c.Phase, c.Other, c.Guard, c.Due = Parked, "", time.Time{}, time.Time{}
+		c.Phase, c.Other, c.With, c.Guard, c.Due = Parked, "", Identity{}, time.Time{}, time.Time{}
 		c.Turn++
 	case c.Phase != Parked || !c.Due.IsZero():
 		return c

@@ -38,7 +38,7 @@ func (s *State) arm(now time.Time, c *Call) {
 // parkAgain puts a call back where it was after a retrieve or return that came
 // to nothing. The next return is a time-out away.
 func (s *State) parkAgain(now time.Time, c *Call) {
-	c.Phase, c.Other, c.Guard = Parked, "", time.Time{}
+	c.Phase, c.Other, c.With, c.Guard = Parked, "", Identity{}, time.Time{}
 	s.arm(now, c)
 }
 
@@ -54,6 +54,7 @@ func (s *State) ring(now time.Time, ch *Change, c Call) {
 	c.Attempt++
 	c.Phase, c.Due = Returning, now.Add(s.settings(c.At).Timeout.Ring)
 	c.Other = c.ID + "." + strconv.Itoa(c.Attempt)
+	c.With = Identity{URI: target, Self: target}
 	ch.put(c)
 	ch.leg(c.Other, []byte{})
 	ch.after(Ring{Leg: c.Other, Call: c.ID, Target: target, Caller: c.Caller, Orbit: c.Home, Party: Party{c.Name, c.URI}})
