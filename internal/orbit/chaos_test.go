@@ -19,7 +19,7 @@ func small() Settings {
 		MaxTime:       5 * time.Minute,
 		Orbits: []Orbit{
 			{Extension: "1", Enabled: true, Music: "one", Timeout: t, TransferKey: '0'},
-			{Extension: "2", Enabled: true, Music: "two", Multiple: true, Timeout: t, Press: PressAlways},
+			{Extension: "2", Enabled: true, Music: "two", Multiple: true, Timeout: t, Press: PressAlways, Retrieve: RetrieveDirect},
 			{Extension: "3", Enabled: true, Music: "three", Multiple: true, MaxCalls: 2, Timeout: t},
 			{Extension: "4", Enabled: true, Music: "four", Multiple: true},
 		},
@@ -39,7 +39,7 @@ func settings(t *rapid.T) Settings {
 	}
 	var orbits []Orbit
 	for _, o := range set.Orbits {
-		switch rapid.IntRange(0, 11).Draw(t, "change") {
+		switch rapid.IntRange(0, 13).Draw(t, "change") {
 		case 0, 1:
 			continue
 		case 2:
@@ -61,6 +61,8 @@ func settings(t *rapid.T) Settings {
 			o.MaxCalls = 1
 		case 10:
 			o.Press, o.TransferKey = PressAlways, '0'
+		case 11:
+			o.Retrieve = RetrieveDirect
 		}
 		orbits = append(orbits, o)
 	}

@@ -73,13 +73,30 @@ func (s *State) acked(in Acked) (ch Change) {
 	case c.Phase == Retrieving && c.Other == in.Leg:
 		c.Phase, c.At, c.Due = Bridged, "", time.Time{}
 		ch.event(KindRetrieved, &c, "")
+		s.straighten(&ch, &c)
 	case c.Caller == in.Leg && in.Codec != "" && in.Codec != c.Codec:
 		c.Codec = in.Codec // an offerless INVITE brings its codec with the ACK
 	default:
+		if c.Phase == Bridged { // it took the place of one of the two
+			s.straighten(&ch, &c)
+		}
 		return ch
 	}
 	ch.put(c)
 	return ch
+}
+
+// bridge joins the two of a call that is confirmed.
+func (s *State) bridge(c *Call) Bridge {
+	return Bridge{Leg: c.Caller, Peer: c.Other, Direct: s.settings(c.Home).Retrieve == RetrieveDirect}
+}
+
+// straighten lets the media of two who are joined flow past parkd, if it may: not
+// before both have confirmed.
+func (s *State) straighten(ch *Change, c *Call) {
+	if b := s.bridge(c); b.Direct {
+		ch.after(b)
+	}
 }
 
 // answered: the parker has the caller, unless somebody was faster.
@@ -93,7 +110,7 @@ func (s *State) answered(in Answered) (ch Change) {
 	c.Phase, c.At, c.Due = Bridged, "", time.Time{}
 	ch.put(c)
 	ch.leg(in.Leg, known(in.Record))
-	ch.after(Bridge{c.Caller, c.Other})
+	ch.after(s.bridge(&c))
 	ch.event(KindReturned, &c, "")
 	return ch
 }

@@ -32,8 +32,11 @@ type Refuse struct {
 // Play gives a leg, bridged before or not, the music of its orbit.
 type Play struct{ Leg, Music string }
 
-// Bridge joins a leg with another.
-type Bridge struct{ Leg, Peer string }
+// Bridge joins a leg with another. Direct allows their media to flow past parkd.
+type Bridge struct {
+	Leg, Peer string
+	Direct    bool
+}
 
 // Ring calls somebody on a new leg, for a caller who keeps the music.
 type Ring struct {

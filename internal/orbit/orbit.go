@@ -25,6 +25,16 @@ const (
 	PressNever                 // of nobody
 )
 
+// Retrieve says how a parked call and whoever takes it are joined.
+type Retrieve uint8
+
+// The values of retrieve.
+const (
+	RetrieveBridge Retrieve = iota // their media is relayed
+	RetrieveDirect                 // it flows past parkd, where the two allow it
+	RetrieveRefer                  // handed off
+)
+
 // Timeout is an orbit's rule for calls that nobody fetches.
 type Timeout struct {
 	Enabled       bool
@@ -45,6 +55,7 @@ type Orbit struct {
 	Timeout     Timeout
 	TransferKey byte // '0'-'9' '*' '#' brings the caller back to the parker; 0 = none
 	Press       Press
+	Retrieve    Retrieve
 }
 
 // capacity is how many calls the orbit holds; 0 = as many as come.

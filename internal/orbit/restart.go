@@ -29,6 +29,14 @@ func (s *State) restart(now time.Time) (ch Change) {
 	return ch
 }
 
+// owedBridge joins the two of a call again. The media of one who has not confirmed
+// yet stays with us.
+func (s *State) owedBridge(c *Call) Bridge {
+	b := s.bridge(c)
+	b.Direct = b.Direct && c.Phase == Bridged
+	return b
+}
+
 // callOff is how long a phone that rang is given to stop, before it is called anew:
 // else it is busy with the call that is being taken back.
 const callOff = 2 * time.Second
@@ -47,7 +55,7 @@ func (s *State) Owed() []Effect {
 		case Retrieving, Bridged:
 			owed = append(owed, Answer{Leg: c.Caller, Call: c.ID, Orbit: c.Home, Peer: c.Other},
 				Answer{Leg: c.Other, Call: c.ID, Orbit: c.Home, Peer: c.Caller, Party: Party{c.Name, c.URI}},
-				Bridge{c.Caller, c.Other})
+				s.owedBridge(c))
 		}
 	}
 	for _, id := range ending {

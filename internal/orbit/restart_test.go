@@ -73,7 +73,8 @@ func (r *rig) owes(owed []Effect) error {
 			music := r.settings(e.At).Music
 			want = []Effect{Answer{Leg: id, Call: e.ID, Orbit: e.Home, Music: music}, Play{id, music}}
 		case id == e.Caller:
-			want = []Effect{Answer{Leg: id, Call: e.ID, Orbit: e.Home, Peer: e.Other}, Bridge{id, e.Other}}
+			want = []Effect{Answer{Leg: id, Call: e.ID, Orbit: e.Home, Peer: e.Other}, Bridge{
+				Leg: id, Peer: e.Other, Direct: e.Phase == Bridged && r.settings(e.Home).Retrieve == RetrieveDirect}}
 		default:
 			want = []Effect{Answer{Leg: id, Call: e.ID, Orbit: e.Home, Peer: e.Caller, Party: Party{e.Name, e.URI}}}
 		}

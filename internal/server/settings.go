@@ -23,10 +23,15 @@ var presses = map[string]orbit.Press{
 	"watchers": orbit.PressWatchers, "always": orbit.PressAlways, "never": orbit.PressNever,
 }
 
+var retrieves = map[string]orbit.Retrieve{
+	"bridge": orbit.RetrieveBridge, "direct": orbit.RetrieveDirect, "refer": orbit.RetrieveRefer,
+}
+
 func orbitSettings(o *config.Orbit) orbit.Orbit {
 	s := orbit.Orbit{
 		Extension: o.Extension, Name: o.Name, Enabled: o.Enabled, Music: o.Music,
 		Multiple: o.AllowMultiple, MaxCalls: o.MaxCalls, Press: presses[o.Lamp.Press],
+		Retrieve: retrieves[o.Retrieve],
 		Timeout: orbit.Timeout{
 			Enabled: o.Timeout.Enabled, After: o.Timeout.After, Ring: o.Timeout.Ring,
 			Fallback: o.Timeout.Fallback, FallbackAfter: o.Timeout.FallbackAfter,
