@@ -59,8 +59,8 @@ crash: build ## kill -9 of a real server while real phones are in the middle of 
 
 .PHONY: soak
 soak: build ## a kill at every point there is, in fake time, then real ones for SOAK_TIME (10m)
-	@echo "== the whole kill matrix"
-	@PARKD_SOAK=$(SOAK_TIME) go test -timeout 0 -count=1 -run '^(TestKillMatrix|TestAServerMayBe.*|TestServersMayBe.*)$$' ./test/bubble
+	@echo "== the whole kill matrix, and each packet late, doubled and lost"
+	@PARKD_SOAK=$(SOAK_TIME) go test -timeout 0 -count=1 -run '^(TestKillMatrix|TestAServerMayBe.*|TestServersMayBe.*|TestAnyPacketMayBe.*)$$' ./test/bubble
 	@echo "== kills at random"
 	@TEST_BINARY="$(CURDIR)/bin/parkd" PARKD_SOAK=$(SOAK_TIME) go test -timeout 0 -count=1 -v -run '^TestSoak$$' ./test/crash
 

@@ -23,6 +23,7 @@ const maxReasons = 100
 type Figures struct {
 	Parked        func() int // calls in orbits
 	Subscriptions func() int
+	Sizes         func() map[string]int // what is held, by kind: a few constants
 	RTP           func() RTP
 	Journal       func() error // as Options.Health
 }
@@ -162,6 +163,7 @@ type live struct{ m *Metrics }
 
 var (
 	parkedDesc = prometheus.NewDesc("parkd_parked_calls", "Calls in orbits now.", nil, nil)
+	sizesDesc  = prometheus.NewDesc("parkd_held", "What is held for calls, lamps and messages, by kind: 0 when there are none.", []string{"kind"}, nil)
 	subsDesc   = prometheus.NewDesc("parkd_subscriptions", "Subscriptions to lamps now.", nil, nil)
 	rtpDesc    = prometheus.NewDesc("parkd_rtp_packets_total", "RTP packets, by direction.", []string{"direction"}, nil)
 	faultDesc  = prometheus.NewDesc("parkd_journal_fault", "Whether the journal is behind what was decided: 1 = it is.", nil, nil)
@@ -170,7 +172,7 @@ var (
 
 // Describe implements prometheus.Collector.
 func (live) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{parkedDesc, subsDesc, rtpDesc, lateDesc, faultDesc} {
+	for _, d := range []*prometheus.Desc{parkedDesc, subsDesc, sizesDesc, rtpDesc, lateDesc, faultDesc} {
 		ch <- d
 	}
 }
@@ -183,6 +185,11 @@ func (l live) Collect(ch chan<- prometheus.Metric) {
 	}
 	if f.Subscriptions != nil {
 		ch <- prometheus.MustNewConstMetric(subsDesc, prometheus.GaugeValue, float64(f.Subscriptions()))
+	}
+	if f.Sizes != nil {
+		for kind, n := range f.Sizes() {
+			ch <- prometheus.MustNewConstMetric(sizesDesc, prometheus.GaugeValue, float64(n), kind)
+		}
 	}
 	if f.Journal != nil {
 		fault := 0.0

@@ -20,6 +20,7 @@ func used(fault error) *Metrics {
 	m.Read(Figures{
 		Parked:        func() int { return 7 },
 		Subscriptions: func() int { return 42 },
+		Sizes:         func() map[string]int { return map[string]int{"legs": 9, "timers": 0} },
 		Journal:       func() error { return fault },
 		RTP: func() RTP {
 			return RTP{In: 100, Out: 5000, Late: 3, LateSum: .004, Buckets: map[float64]uint64{.001: 1, .002: 2}}
@@ -54,7 +55,7 @@ func TestMetricsNames(t *testing.T) {
 	for _, f := range families {
 		names = append(names, f.GetName())
 	}
-	want := "parkd_journal_append_seconds parkd_journal_fault parkd_lamp_notify_seconds parkd_parked_calls parkd_parks_total " +
+	want := "parkd_held parkd_journal_append_seconds parkd_journal_fault parkd_lamp_notify_seconds parkd_parked_calls parkd_parks_total " +
 		"parkd_refused_total parkd_reloads_total parkd_restored_calls parkd_restored_subscriptions parkd_retrieves_total " +
 		"parkd_returns_total parkd_rtp_late_seconds parkd_rtp_packets_total parkd_subscriptions"
 	if got := strings.Join(names, " "); got != want {
@@ -76,7 +77,7 @@ func TestMetricsPage(t *testing.T) {
 		`parkd_rtp_late_seconds_bucket{le="0.002"} 2`, `parkd_rtp_late_seconds_count 3`,
 		`parkd_journal_append_seconds_bucket{le="0.0005"} 0`, `parkd_journal_append_seconds_bucket{le="0.001"} 1`,
 		`parkd_journal_fault 0`, `parkd_reloads_total{result="applied"} 2`, `parkd_reloads_total{result="refused"} 1`,
-		"parkd_restored_calls 12", "parkd_restored_subscriptions 34",
+		`parkd_held{kind="legs"} 9`, `parkd_held{kind="timers"} 0`, "parkd_restored_calls 12", "parkd_restored_subscriptions 34",
 	} {
 		if !strings.Contains(page, "\n"+line+"\n") {
 			t.Errorf("missing: %s", line)

@@ -102,7 +102,13 @@ func TestWheel(t *testing.T) {
 		if none.Stop() {
 			t.Error("a nil timer was stopped")
 		}
+		if n := w.Len(); n != len(waits) {
+			t.Errorf("%d timers, want %d", n, len(waits))
+		}
 		time.Sleep(2 * time.Hour)
+		if n := w.Len(); n != 0 {
+			t.Errorf("%d timers left", n)
+		}
 		for _, d := range waits {
 			mu.Lock()
 			got, ok := fired[d]
@@ -143,6 +149,9 @@ func TestWheelStopOnQueue(t *testing.T) {
 		w.Close()
 		w.After(0, q, func() { t.Error("ran after Close") })
 		late.Stop()
+		if n := w.Len(); n != 0 {
+			t.Errorf("%d timers after Close", n)
+		}
 		time.Sleep(2 * time.Hour)
 	})
 }

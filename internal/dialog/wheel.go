@@ -26,6 +26,7 @@ type Wheel struct {
 	mu     sync.Mutex // leaf
 	slot   [slots]*Timer
 	used   [slots / 64]uint64 // which slots are not empty
+	armed  int                // timers in slots
 	now    int64              // last tick that was served
 	until  int64              // tick that the goroutine sleeps for; 0 = sleeps for good
 	closed bool
@@ -99,10 +100,17 @@ func (w *Wheel) Close() {
 		return
 	}
 	w.closed = true
-	w.slot = [slots]*Timer{}
+	w.slot, w.armed = [slots]*Timer{}, 0
 	w.mu.Unlock()
 	close(w.done)
 	<-w.ended
+}
+
+// Len counts the timers that are to fire.
+func (w *Wheel) Len() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.armed
 }
 
 func (w *Wheel) link(t *Timer) { // holds mu
@@ -114,6 +122,7 @@ func (w *Wheel) link(t *Timer) { // holds mu
 	w.slot[i] = t
 	w.used[i/64] |= 1 << (i % 64)
 	t.linked = true
+	w.armed++
 }
 
 func (w *Wheel) unlink(t *Timer) { // holds mu
@@ -133,6 +142,7 @@ func (w *Wheel) unlink(t *Timer) { // holds mu
 		w.used[i/64] &^= 1 << (i % 64)
 	}
 	t.next, t.prev, t.linked = nil, nil, false
+	w.armed--
 }
 
 func (w *Wheel) run() {

@@ -94,6 +94,13 @@ func (m *Manager) Count() int {
 	return len(m.legs)
 }
 
+// Sizes counts what the manager holds, by kind; without legs all are 0.
+func (m *Manager) Sizes() map[string]int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return map[string]int{"legs": len(m.legs), "restored_legs": len(m.began) + len(m.calling)}
+}
+
 // Close ends every leg with BYE or CANCEL, and waits for that until ctx ends.
 func (m *Manager) Close(ctx context.Context) {
 	m.mu.Lock()

@@ -78,6 +78,11 @@ func (s *State) Parked() int { return s.parked }
 // Held counts the calls in orbits and the bridged ones.
 func (s *State) Held() int { return len(s.calls) }
 
+// Sizes counts what the state holds, by kind; without calls all are 0.
+func (s *State) Sizes() map[string]int {
+	return map[string]int{"calls": len(s.calls), "call_legs": len(s.legs), "aliases": len(s.alias), "deadlines": len(s.due)}
+}
+
 func (c *Call) view() CallView {
 	v := CallView{
 		ID: c.ID, State: c.Phase.String(), Orbit: c.Home, Caller: Party{c.Name, c.URI},

@@ -211,6 +211,15 @@ func (x *index) len() int {
 	return len(x.byID)
 }
 
+func (x *index) sizes() map[string]int {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return map[string]int{
+		"subscriptions": len(x.byID), "fetches": x.fetches,
+		"watchers": len(x.byKey) + len(x.resource) + len(x.watcher) + len(x.links) + len(x.lost),
+	}
+}
+
 func (x *index) all() []*sub {
 	x.mu.Lock()
 	defer x.mu.Unlock()

@@ -194,5 +194,8 @@ func (n *Notifier) Watchers(resource string) int { return n.index.watchers(resou
 // Len counts all subscriptions.
 func (n *Notifier) Len() int { return n.index.len() }
 
+// Sizes counts what the notifier holds, by kind; without subscriptions all are 0.
+func (n *Notifier) Sizes() map[string]int { return n.index.sizes() }
+
 // Lamps lists all subscriptions, by resource and watcher.
 func (n *Notifier) Lamps() []Lamp { return n.index.lamps() }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"parkd/internal/admin"
 	"parkd/internal/orbit"
@@ -28,7 +29,9 @@ type operators struct {
 
 // newOperators opens the HTTP listener if one is wanted.
 func newOperators(o *Options, passed *systemd.Sockets) (*operators, error) {
-	op := &operators{metrics: admin.NewMetrics(prometheus.NewRegistry()), listener: o.Admin}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	op := &operators{metrics: admin.NewMetrics(registry), listener: o.Admin}
 	if op.listener != nil || o.NoAdmin || o.Config.Admin.Listen == "" {
 		return op, nil
 	}
@@ -55,6 +58,7 @@ func (op *operators) watch(s *Server) {
 	op.metrics.Read(admin.Figures{
 		Parked:        func() int { return parked(s.runner) },
 		Subscriptions: s.notifier.Len,
+		Sizes:         s.Sizes,
 		RTP:           func() admin.RTP { return rtp(s.engine) },
 		Journal:       s.o.Store.Fault,
 	})

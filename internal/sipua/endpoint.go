@@ -119,6 +119,8 @@ type Endpoint struct {
 	done      chan struct{}
 	closeOnce sync.Once
 	sending   sync.WaitGroup // client transactions
+	sent      atomic.Int64   // how many of them there are
+	served    atomic.Int64   // server transactions
 	serving   sync.WaitGroup // listeners
 	enterMu   sync.Mutex     // leaf: orders enter and Shutdown's wait
 	ended     bool           // owned by enterMu
@@ -296,8 +298,10 @@ func (e *Endpoint) spawn(f func()) bool {
 	if !e.enter(&e.sending) {
 		return false
 	}
+	e.sent.Add(1)
 	go func() {
 		defer e.sending.Done()
+		defer e.sent.Add(-1)
 		f()
 	}()
 	return true

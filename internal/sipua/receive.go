@@ -66,6 +66,11 @@ func (l *layer) request(req *sip.Request, tx *sip.ServerTx) {
 		tx.Terminate()
 		return
 	}
+	l.e.served.Add(1)
+	over := func(string, error) { l.e.served.Add(-1) }
+	if !tx.OnTerminate(over) {
+		over("", nil)
+	}
 	if req.Method == uncancelled {
 		own := *req // the transaction compares with the one that it has
 		own.Method = sip.CANCEL

@@ -43,6 +43,12 @@ func (r *recent[V]) get(key string) (V, bool) {
 	return e.v, ok
 }
 
+// count counts what is remembered still.
+func (r *recent[V]) count(now time.Time) int {
+	r.forget(now, len(r.order))
+	return len(r.values)
+}
+
 // forget drops what is too old, and the oldest beyond limit.
 func (r *recent[V]) forget(now time.Time, limit int) {
 	n := 0

@@ -106,6 +106,7 @@ func (e *Endpoint) cancelLost(invite *sip.Request, to Target) {
 			e.address(attempt, h, tryBranch(to.Branch, try))
 			if h.layer.packet != nil {
 				h.layer.rejected.begin(attempt)
+				e.after(kept, func() { h.layer.rejected.end(attempt) }) // RFC 3261 9.1: no answer comes after 64*T1
 			}
 			h.layer.cancel(attempt, nil)
 		}

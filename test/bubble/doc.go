@@ -9,6 +9,8 @@
 // starts from the durable bytes. PARKD_SOAK=1 tries every side of each point,
 // every down time and both disks, and three kills in a row.
 //
+// The matrix (matrix_test.go) plays scripts with one packet late, doubled or lost.
+//
 // Golden files in testdata are ladders of the most important exchanges; -update
 // writes them. Programs that nobody here wrote are in package peers.
 package bubble

@@ -113,8 +113,11 @@ func variants(sc scene, p kit.Cut, disk time.Duration) (list []variant) {
 }
 
 // draw is a number that is always the same for a point.
-func draw(name string, p kit.Cut) int {
+func draw(name string, p kit.Cut) int { return lot(name + p.String()) }
+
+// lot is a number that is always the same for a name.
+func lot(name string) int {
 	h := fnv.New32a()
-	h.Write([]byte(name + p.String()))
+	h.Write([]byte(name))
 	return int(h.Sum32() >> 8)
 }

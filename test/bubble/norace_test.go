@@ -2,5 +2,7 @@
 
 package bubble
 
-// stride: all of the matrix is run.
-const stride = 1
+const (
+	stride = 1  // what stopStride grows with
+	turns  = 64 // mishaps that a script of the matrix is tried with, at most
+)

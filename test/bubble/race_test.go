@@ -2,5 +2,8 @@
 
 package bubble
 
-// stride: with the race detector, one in so many of the matrix is run.
-const stride = 7
+// With the race detector everything takes several times as long.
+const (
+	stride = 7  // what stopStride grows with
+	turns  = 10 // mishaps that a script of the matrix is tried with, at most
+)

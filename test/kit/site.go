@@ -38,6 +38,7 @@ type Site struct {
 	Down      atomic.Bool  // no media socket can be bound, as before the network is up
 	Operator  *Operator    // nil = there is no HTTP interface
 	Restarted func(Outage) // told of each end of an outage, on a goroutine of its own
+	began     []string     // goroutines of a server without calls; nil = not noted
 
 	mu      sync.Mutex // leaf; guards all below
 	coming  int        // successors that are to start, or whose Restarted runs
@@ -84,6 +85,7 @@ func run(t *testing.T, configure Configure, journal func() store.Store, scenario
 			s.Store = journal()
 		}
 		s.Start()
+		s.note()
 		scenario(s)
 		s.Idle()
 		s.Stop()
@@ -121,8 +123,9 @@ func (s *Site) Nth(n int, v fakenet.Verdict, spare func(fakenet.Packet) bool) *a
 	return count
 }
 
-// Idle lets all transactions end and checks that the server holds no leg: that
-// no media port is open and that it says so itself.
+// Idle lets all transactions end and checks that the server holds nothing: no
+// call, leg, media port, dialog, timer, subscription or transaction, and no
+// goroutine that it did not begin with.
 func (s *Site) Idle() {
 	s.T.Helper()
 	time.Sleep(linger)
@@ -130,12 +133,13 @@ func (s *Site) Idle() {
 	s.empty()
 }
 
-// empty checks that no media port is open, and has the server say so itself.
+// empty checks that the server holds nothing, and has it say so itself.
 func (s *Site) empty() {
 	s.T.Helper()
 	if ports := s.MediaPorts(); len(ports) > 0 {
 		s.T.Errorf("media ports still open: %v", ports)
 	}
+	s.light()
 	s.Drain()
 	synctest.Wait()
 	if legs, ok := s.stopped(); !ok || legs != 0 {
