@@ -92,6 +92,8 @@ type Media struct {
 	Codecs   []string   `mapstructure:"codecs"`    // in our order of preference: PCMU PCMA G722
 	SRTP     string     `mapstructure:"srtp"`      // off, optional, required
 	MusicDir string     `mapstructure:"music_dir"` // made absolute as in TLS
+
+	Announcements string `mapstructure:"announcements"` // folder of words of one's own; made absolute as in TLS
 }
 
 // Park bounds what may be parked, and says how a park and a retrieve look.

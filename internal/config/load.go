@@ -301,7 +301,7 @@ func (c *Config) normalize() {
 	if abs, err := filepath.Abs(dir); err == nil {
 		dir = abs
 	}
-	for _, p := range []*string{&c.SIP.TLS.Cert, &c.SIP.TLS.Key, &c.SIP.TLS.ClientCA, &c.Media.MusicDir} {
+	for _, p := range []*string{&c.SIP.TLS.Cert, &c.SIP.TLS.Key, &c.SIP.TLS.ClientCA, &c.Media.MusicDir, &c.Media.Announcements} {
 		if *p != "" && !filepath.IsAbs(*p) {
 			*p = filepath.Join(dir, *p)
 		}

@@ -297,7 +297,7 @@ func TestPathsAreRelativeToFile(t *testing.T) {
 	for _, name := range []string{"tunes/sales.wav", "parkd.yaml"} {
 		text := ""
 		if name == "parkd.yaml" {
-			text = "sip: {tls: {cert: c.pem, key: /k.pem}}\nmedia: {music_dir: tunes}\ndefaults: {music: sales}\n"
+			text = "sip: {tls: {cert: c.pem, key: /k.pem}}\nmedia: {music_dir: tunes, announcements: words}\ndefaults: {music: sales}\n"
 		}
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -307,8 +307,8 @@ func TestPathsAreRelativeToFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := []string{cfg.SIP.TLS.Cert, cfg.SIP.TLS.Key, cfg.Media.MusicDir}; !cmp.Equal(got,
-		[]string{filepath.Join(dir, "c.pem"), "/k.pem", filepath.Join(dir, "tunes")}) {
+	if got := []string{cfg.SIP.TLS.Cert, cfg.SIP.TLS.Key, cfg.Media.MusicDir, cfg.Media.Announcements}; !cmp.Equal(got,
+		[]string{filepath.Join(dir, "c.pem"), "/k.pem", filepath.Join(dir, "tunes"), filepath.Join(dir, "words")}) {
 		t.Errorf("got %q", got)
 	}
 }

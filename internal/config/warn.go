@@ -33,6 +33,11 @@ func (c Config) Warnings() []string {
 			w = append(w, fmt.Sprintf("access.trusted: %s trusts everybody", p))
 		}
 	}
+	if dir := c.Media.Announcements; dir != "" {
+		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+			w = append(w, fmt.Sprintf("media.announcements: there is no folder %s: the built-in words are said", dir))
+		}
+	}
 	if p := c.SIP.OutboundProxy; p != "" && !strings.Contains(p, ";lr") {
 		w = append(w, "sip.outbound_proxy: without ;lr it is taken for a strict router (RFC 2543)")
 	}

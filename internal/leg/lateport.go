@@ -14,6 +14,7 @@ type latePort struct {
 	mu      sync.Mutex // guards what follows; no other latePort is called under it
 	port    Port       // nil = not found yet
 	agreed  *sdp.Agreed
+	words   []string // said before tune
 	tune    string
 	plays   bool
 	peer    Port // joined with; nil = none
@@ -44,7 +45,7 @@ func (p *latePort) take(port Port) (peer Port) {
 		port.Set(*p.agreed)
 	}
 	if p.plays {
-		port.Play(p.tune)
+		p.start(port)
 		return nil
 	}
 	return p.peer
@@ -74,7 +75,7 @@ func (p *latePort) meet(peer Port) {
 	if p.peer == nil { // they were parted meanwhile
 		port.Part(peer)
 		if p.plays {
-			port.Play(p.tune)
+			p.start(port)
 		}
 	}
 }
@@ -109,13 +110,33 @@ func (p *latePort) Part(peer Port) {
 }
 
 // Play implements Port.
-func (p *latePort) Play(tune string) {
+func (p *latePort) Play(tune string) { p.sound(nil, tune) }
+
+// Say implements Port.
+func (p *latePort) Say(words []string, then string) {
+	if words == nil {
+		words = []string{}
+	}
+	p.sound(words, then)
+}
+
+// sound is Play if words is nil, else Say.
+func (p *latePort) sound(words []string, tune string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.tune, p.plays, p.peer = tune, true, nil
+	p.words, p.tune, p.plays, p.peer = words, tune, true, nil
 	if p.port != nil {
-		p.port.Play(tune)
+		p.start(p.port)
 	}
+}
+
+// start has the port play what was asked for. The caller holds mu.
+func (p *latePort) start(port Port) {
+	if p.words != nil {
+		port.Say(p.words, p.tune)
+		return
+	}
+	port.Play(p.tune)
 }
 
 // Set implements Port.

@@ -107,6 +107,9 @@ func (l *Leg) carry(e orbit.Effect) {
 	case orbit.Play:
 		l.part()
 		l.play(e.Music)
+	case orbit.Say:
+		l.part()
+		l.say(e.Words, e.Then)
 	case orbit.Bridge:
 		if peer := l.m.find(e.Peer); peer != nil {
 			peer.post(peer.confirm)
@@ -129,6 +132,14 @@ func (l *Leg) play(tune string) {
 		return
 	}
 	l.port.Play(tune)
+}
+
+// say speaks to the peer, and gives them music or silence then.
+func (l *Leg) say(words []string, then string) {
+	if l.state == ending || l.state == ended {
+		return
+	}
+	l.port.Say(words, then)
 }
 
 // join relays media between the leg and another.

@@ -32,6 +32,14 @@ type Refuse struct {
 // Play gives a leg, bridged before or not, the music of its orbit.
 type Play struct{ Leg, Music string }
 
+// Say speaks to a leg, bridged before or not: words of Vocabulary one after the
+// other, and then the music Then, or silence if that is "".
+type Say struct {
+	Leg   string
+	Words []string
+	Then  string
+}
+
 // Bridge joins a leg with another. Direct allows their media to flow past parkd.
 type Bridge struct {
 	Leg, Peer string
@@ -63,6 +71,9 @@ func (e Refuse) LegID() string { return e.Leg }
 
 // LegID implements Effect.
 func (e Play) LegID() string { return e.Leg }
+
+// LegID implements Effect.
+func (e Say) LegID() string { return e.Leg }
 
 // LegID implements Effect.
 func (e Bridge) LegID() string { return e.Leg }

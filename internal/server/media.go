@@ -69,6 +69,9 @@ func (p *port) Place() []byte {
 // Play implements leg.Port.
 func (p *port) Play(tune string) { p.Port.Play(p.tunes.Tune(tune)) }
 
+// Say implements leg.Port.
+func (p *port) Say(words []string, then string) { p.Port.Play(p.tunes.Say(words, then)) }
+
 // Join implements leg.Port.
 func (p *port) Join(peer leg.Port) {
 	if peer, ok := peer.(*port); ok {

@@ -97,6 +97,7 @@ func (s *Server) reload() (config.Changes, error) {
 	if err := s.endpoint.Update(s.endpointSettings(&c)); err != nil { // validated: cannot happen
 		return config.Changes{}, err
 	}
+	s.speak(&c)
 	if len(tunes) > 0 {
 		s.log.Info().Strs("tunes", tunes).Msg("music changes at the end of its loop")
 	}

@@ -93,6 +93,7 @@ func (s *Server) build() error {
 	if s.tunes, err = library.Load(musicDir(c), music(c)); err != nil {
 		return fmt.Errorf("music: %w", err)
 	}
+	s.speak(c)
 	if err := s.open(); err != nil {
 		return err
 	}
@@ -174,11 +175,22 @@ func (s *Server) restore(k kept) {
 		Dur("took", time.Since(s.started)).Msg("restored")
 }
 
-func musicDir(c *config.Config) string {
-	if filepath.IsAbs(c.Media.MusicDir) || c.File == "" {
-		return c.Media.MusicDir
+// speak has announcements made of the words that are configured. A file that is no
+// word keeps nobody from parking: the built-in word is said.
+func (s *Server) speak(c *config.Config) {
+	if err := s.tunes.Speak(beside(c, c.Media.Announcements)); err != nil {
+		s.log.Warn().Err(err).Msg("built-in words in place of files that cannot be used")
 	}
-	return filepath.Join(filepath.Dir(c.File), c.Media.MusicDir)
+}
+
+func musicDir(c *config.Config) string { return beside(c, c.Media.MusicDir) }
+
+// beside is a folder whose path is relative to the configuration file.
+func beside(c *config.Config, dir string) string {
+	if dir == "" || filepath.IsAbs(dir) || c.File == "" {
+		return dir
+	}
+	return filepath.Join(filepath.Dir(c.File), dir)
 }
 
 // Run serves until ctx ends, then stops as the configuration has it.

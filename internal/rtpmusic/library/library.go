@@ -1,6 +1,7 @@
-// Package library holds the music that parked callers hear. Each tune is read,
-// resampled and cut to a loop once, and encoded once for each codec into frames
-// that all streams share: a stream is a cursor and no more. A minute takes 1.4 MB.
+// Package library holds the music that parked callers hear, and the words of
+// announcements. Each tune is read, resampled and cut to a loop once, and encoded once
+// for each codec into frames that all streams share: a stream is a cursor and no more.
+// A minute takes 1.4 MB.
 //
 // Tunes may be used by any number of goroutines. What one sounds like changes only
 // by Reload, and then for each stream at the end of the loop that it plays: a file
@@ -18,6 +19,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"weak"
 
 	"parkd/internal/rtpmusic/wav"
@@ -37,6 +39,7 @@ var ErrName = errors.New("not a name of music")
 type Library struct {
 	reload sync.Mutex // one Reload at a time; it guards no data
 	base   *Tune      // the default one
+	words  atomic.Pointer[words]
 
 	mu       sync.Mutex
 	tunes    map[string]*Tune              // guarded by mu; those asked for, and base
@@ -64,6 +67,9 @@ func Load(dir string, names []string) (*Library, error) {
 	}
 	l := &Library{base: newTune(Default, loop), unlisted: make(map[string]weak.Pointer[Tune])}
 	l.tunes = map[string]*Tune{Default: l.base}
+	if err := l.Speak(""); err != nil {
+		return nil, fmt.Errorf("built-in words: %w", err)
+	}
 	var faults []error
 	seen := map[string]bool{Default: true}
 	for _, name := range names {
