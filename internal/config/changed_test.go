@@ -179,6 +179,7 @@ func someConfig(t *rapid.T, label string) Config {
 	c.Media.Ports.High = rapid.SampledFrom([]uint16{32767, 20001}).Draw(t, label+"ports")
 	c.Admin = Admin{pick("admin", "127.0.0.1:80", ":80"), Secret(pick("password", "geheim", "geheim2"))}
 	c.Access.ReturnUsers = regexp.MustCompile(pick("return", "^a$", "^b$"))
+	c.Return.Display = pick("display", "{caller}", "{orbit}")
 	c.Defaults.Music = pick("music", "default", "sales")
 	c.Defaults.Timeout.Ring = rapid.SampledFrom([]time.Duration{time.Second, time.Minute}).Draw(t, label+"ring")
 	c.Orbits = nil

@@ -28,6 +28,7 @@ type Config struct {
 	Access   Access  `mapstructure:"access"`
 	Media    Media   `mapstructure:"media"`
 	Park     Park    `mapstructure:"park"`
+	Return   Return  `mapstructure:"return"`
 	Defaults Options `mapstructure:"defaults"`
 	Orbits   []Orbit `mapstructure:"orbits"`
 	Lists    []List  `mapstructure:"lists"`
@@ -106,6 +107,12 @@ type Park struct {
 	TimeoutRange  DurationRange `mapstructure:"timeout_range"`
 }
 
+// Return is how the call looks that brings a parked caller back.
+type Return struct {
+	Display   string `mapstructure:"display"`    // with {orbit} {name} {caller} {number}
+	AlertInfo string `mapstructure:"alert_info"` // value of the header, empty = none
+}
+
 // Options are the values that an orbit takes from defaults unless it has its own.
 type Options struct {
 	Enabled       bool     `mapstructure:"enabled"`
@@ -121,6 +128,7 @@ type Options struct {
 // Timeout says when and how an unfetched call goes back to its parker.
 type Timeout struct {
 	Enabled       bool          `mapstructure:"enabled"`
+	Action        string        `mapstructure:"action"` // parker, fallback, keep
 	After         time.Duration `mapstructure:"after"`
 	Ring          time.Duration `mapstructure:"ring"`
 	Fallback      string        `mapstructure:"fallback"` // extension; empty = none
@@ -266,10 +274,11 @@ func Default() Config {
 			Keepalive:     5 * time.Minute,
 			TimeoutRange:  DurationRange{30 * time.Second, 5 * time.Minute},
 		},
+		Return: Return{Display: "{orbit} {caller}", AlertInfo: "<urn:alert:service:recall:transfer>"}, // RFC 7462
 		Defaults: Options{
 			Enabled:  true,
 			Music:    builtinMusic,
-			Timeout:  Timeout{Enabled: true, After: 2 * time.Minute, Ring: 15 * time.Second, FallbackAfter: 3},
+			Timeout:  Timeout{Enabled: true, Action: "parker", After: 2 * time.Minute, Ring: 15 * time.Second, FallbackAfter: 3},
 			Transfer: Transfer{Key: "0"},
 			Retrieve: "bridge",
 			Lamp:     Lamp{State: "early", Press: "watchers"},

@@ -28,6 +28,7 @@ func (c *Config) validate(r *report, orbit func(int) string) {
 	c.Access.validate(r)
 	c.Media.validate(r)
 	c.Park.validate(r)
+	c.Return.validate(r)
 	c.Defaults.validate(r, "defaults", c.Park.TimeoutRange)
 	c.validateOrbits(r, orbit)
 	c.validatePools(r)

@@ -26,6 +26,10 @@ func (o Options) validate(r *report, key string, after DurationRange) {
 	if f := o.Timeout.Fallback; f != "" && !extensionPattern.MatchString(f) {
 		r.addf(key+".timeout.fallback", "%q is not an extension (letters, digits and * # + . _ -)", f)
 	}
+	r.oneOf(key+".timeout.action", o.Timeout.Action, "parker", "fallback", "keep")
+	if o.Timeout.Action == "fallback" && o.Timeout.Fallback == "" {
+		r.add(key+".timeout.action", "fallback needs timeout.fallback, the extension to call")
+	}
 	if o.Timeout.Confirm {
 		r.notBuilt(key+".timeout.confirm", "true", "false")
 	}

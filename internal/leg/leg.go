@@ -93,6 +93,7 @@ type exchange struct {
 	text     string        // of our first INVITE, before it is sent
 	target   sipua.Target  // and where it is sent
 	answer   *sip.Response // its 2xx, not acknowledged before that is durable
+	rang     bool          // the phone that is called by it
 	acked    bool          // the 2xx to ours has been acknowledged
 	busy     bool          // a re-INVITE is under way
 }
@@ -275,7 +276,7 @@ func (l *Leg) finish(code int) {
 func (l *Leg) report(code int) {
 	if !l.reported {
 		l.reported = true
-		l.m.tell(orbit.Hangup{Leg: l.id, Code: code, Lost: l.unmet()})
+		l.m.tell(orbit.Hangup{Leg: l.id, Code: code, Rang: l.outbound.rang, Lost: l.unmet()})
 	}
 }
 

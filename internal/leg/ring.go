@@ -148,6 +148,9 @@ func (l *Leg) invite(e orbit.Ring, to destination) *sip.Request {
 	if e.Party.URI != "" {
 		req.AppendHeader(sip.NewHeader("P-Asserted-Identity", nameAddr(e.Party)))
 	}
+	if e.Alert != "" {
+		req.AppendHeader(sip.NewHeader("Alert-Info", e.Alert))
+	}
 	setSDP(req, l.last)
 	return req
 }
@@ -175,6 +178,7 @@ func (l *Leg) progress(res *sip.Response, err error) {
 		l.log.Info().Err(err).Msg("return failed")
 		l.finish(408)
 	case res.StatusCode < 200:
+		l.outbound.rang = l.outbound.rang || res.StatusCode == sip.StatusRinging || res.StatusCode == sip.StatusSessionInProgress
 	case res.StatusCode < 300:
 		l.connected(res)
 	default:

@@ -50,8 +50,9 @@ type Call struct {
 	Due     time.Time `json:"due,omitzero"`    // the next return, the end of ringing, or how long the retriever's ACK is waited for
 	Tries   int       `json:"tries,omitempty"` // failed returns
 	Attempt int       `json:"attempt,omitempty"`
-	Turn    int       `json:"turn,omitempty"` // numbers the call's parkings: a new alias each
-	Guard   time.Time `json:"guard,omitzero"` // until then nobody may take Other's place
+	Asked   bool      `json:"asked,omitempty"` // the return was asked for: not by timeout.action
+	Turn    int       `json:"turn,omitempty"`  // numbers the call's parkings: a new alias each
+	Guard   time.Time `json:"guard,omitzero"`  // until then nobody may take Other's place
 }
 
 // Alias is the dialog that lamps publish for a parked call: a Call-ID and two

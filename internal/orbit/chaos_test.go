@@ -17,6 +17,7 @@ func small() Settings {
 		RetrieveCodes: []string{"*4"},
 		MaxCalls:      7,
 		MaxTime:       5 * time.Minute,
+		Return:        Recall{Display: "{orbit} {caller}"},
 		Orbits: []Orbit{
 			{Extension: "1", Enabled: true, Music: "one", Timeout: t, TransferKey: '0'},
 			{Extension: "2", Enabled: true, Music: "two", Multiple: true, Timeout: t, Press: PressAlways, Retrieve: RetrieveDirect},
@@ -39,7 +40,7 @@ func settings(t *rapid.T) Settings {
 	}
 	var orbits []Orbit
 	for _, o := range set.Orbits {
-		switch rapid.IntRange(0, 13).Draw(t, "change") {
+		switch rapid.IntRange(0, 14).Draw(t, "change") {
 		case 0, 1:
 			continue
 		case 2:
@@ -63,6 +64,10 @@ func settings(t *rapid.T) Settings {
 			o.Press, o.TransferKey = PressAlways, '0'
 		case 11:
 			o.Retrieve = RetrieveDirect
+		case 12:
+			o.Timeout.Action = ToFallback
+		case 13:
+			o.Timeout.Action = Keep
 		}
 		orbits = append(orbits, o)
 	}

@@ -147,7 +147,7 @@ func (r *rig) checkReturns() error {
 		if returns && e.Due.IsZero() {
 			return fmt.Errorf("call %s is forgotten", id)
 		}
-		if r.changed { // those of an orbit that was unknown then return as they would have
+		if r.changed || e.Asked { // those of an orbit that was unknown then return as they would have
 			continue
 		}
 		if !returns && !e.Due.IsZero() || e.Due.After(r.now.Add(wait)) {

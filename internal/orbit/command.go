@@ -73,6 +73,7 @@ type Answered struct {
 type Hangup struct {
 	Leg   string
 	Code  int  // SIP status that ended an INVITE of ours, 0 if none
+	Rang  bool // and its phone had rung before
 	Reply bool // the leg waits for Noted: its peer's BYE is answered then
 	// Ending: our BYE is not answered yet, and the leg is known until another
 	// Hangup: should the server go down, the next one sends another BYE.

@@ -42,6 +42,9 @@ func (s *State) configured(now time.Time, in Configure) (ch Change) {
 // rearmed is when a parked call is to be returned once next is in force: later
 // or earlier by what the time-out has changed, but not in the past.
 func (s *State) rearmed(now time.Time, c *Call, next *State) time.Time {
+	if c.Asked { // cut off by a restart, and about to be tried again
+		return c.Due
+	}
 	before, did := s.wait(c)
 	after, does := next.wait(c)
 	switch {

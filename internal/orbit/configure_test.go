@@ -54,6 +54,11 @@ func TestConfigureTimeout(t *testing.T) {
 		{"on, with nobody to go back to", Invite{To: "703"}, func(o map[string]*Orbit, _ *Settings) {
 			o["703"].Timeout = Timeout{Enabled: true, After: time.Minute}
 		}, none},
+		{"nobody is to be called any more", referred, func(o map[string]*Orbit, _ *Settings) { o["702"].Timeout.Action = Keep }, none},
+		{"the fallback at once", referred, func(o map[string]*Orbit, _ *Settings) { o["702"].Timeout.Action = ToFallback }, 2*time.Minute - before},
+		{"the fallback at once, and there is none", referred, func(o map[string]*Orbit, _ *Settings) {
+			o["702"].Timeout.Action, o["702"].Timeout.Fallback = ToFallback, ""
+		}, none},
 		{"of another orbit", referred, func(o map[string]*Orbit, _ *Settings) { o["701"].Timeout.After = 5 * time.Minute }, 2*time.Minute - before},
 		{"ringing only", referred, func(o map[string]*Orbit, _ *Settings) { o["702"].Timeout.Ring = time.Second }, 2*time.Minute - before},
 		{"of an orbit that is removed", referred, func(_ map[string]*Orbit, set *Settings) { set.Orbits = set.Orbits[:1] }, 2*time.Minute - before},
@@ -92,6 +97,14 @@ func TestConfigureTimeout(t *testing.T) {
 			}
 		})
 	}
+	t.Run("somebody is to be called after all", func(t *testing.T) {
+		r := newRig(with(func(o map[string]*Orbit, _ *Settings) { o["702"].Timeout.Action = Keep }))
+		r.park(t, "a", "702")
+		r.pass(time.Hour)
+		r.configure(t, office())
+		r.pass(2 * time.Minute)
+		r.rings(t, bob)
+	})
 	t.Run("a fallback comes for whoever had nobody", func(t *testing.T) {
 		r := newRig(with(func(o map[string]*Orbit, _ *Settings) { o["702"].Timeout.Fallback = "" }))
 		r.must(t, Invite{Leg: "a", To: "702"})

@@ -139,7 +139,7 @@ func (s *State) hangup(now time.Time, in Hangup) (ch Change) {
 	case c.Phase == Bridged:
 		ch.end(&c, "retriever hung up", c.Caller)
 	case c.Phase == Returning:
-		s.returnFailed(now, &ch, c, failure(in.Code))
+		s.returnFailed(now, &ch, c, failure(in.Code, in.Rang))
 	default:
 		s.retrieveFailed(now, &ch, c)
 	}
@@ -158,11 +158,12 @@ func (s *State) retrieveFailed(now time.Time, ch *Change, c Call) {
 // neverMet: the caller is back where they waited, over its capacity if somebody
 // has taken the place, and as after any return that a restart cut off.
 func (s *State) neverMet(now time.Time, ch *Change, c Call) {
+	asked := c.Asked
 	c.At = c.Home
 	c.Turn++ // RFC 4235 3.7.1: a terminated dialog does not come back
 	s.parkAgain(now, &c)
-	if c.Parker != "" || !c.Due.IsZero() { // be its orbit configured no more
-		c.Due = now.Add(callOff)
+	if asked || c.Parker != "" || !c.Due.IsZero() { // be its orbit configured no more
+		c.Due, c.Asked = now.Add(callOff), asked
 	}
 	ch.put(c)
 	ch.after(Play{c.Caller, s.settings(c.At).Music})
@@ -180,12 +181,17 @@ func (ch *Change) end(c *Call, reason, left string) {
 const (
 	unconfirmed  = "retriever did not confirm"
 	restarted    = "restarted"
+	unavailable  = "answered 480 at once"
 	answeredWith = "answered "
 )
 
-func failure(code int) string {
-	if code == 0 {
+// failure says how an INVITE of ours ended; rang is whether its phone did.
+func failure(code int, rang bool) string {
+	switch {
+	case code == 0:
 		return "no answer"
+	case code == 480 && !rang: // RFC 3261 21.4.18: nobody may be disturbed, or is there
+		return unavailable
 	}
 	return answeredWith + strconv.Itoa(code)
 }
@@ -227,8 +233,8 @@ func (s *State) stop(now time.Time, in Drain) (ch Change) {
 		case in.End:
 			ch.end(&c, "shutting down", c.Caller)
 			ch.bye(c.Other, "shutting down")
-		case c.Phase == Parked && s.target(&c) != "":
-			s.ring(now, &ch, c)
+		case c.Phase == Parked:
+			s.ask(now, &ch, c)
 		}
 	}
 	return ch
@@ -269,7 +275,7 @@ func (s *State) passed(now time.Time) (ch Change) {
 		ch.bye(c.Other, "no answer")
 		s.returnFailed(now, &ch, c, "no answer")
 	case c.Phase == Parked:
-		s.ring(now, &ch, c)
+		s.fallsDue(now, &ch, c)
 	}
 	return ch
 }

@@ -53,7 +53,8 @@ type Ring struct {
 	Target string // URI, or an extension of the PBX
 	Caller string // leg of the caller: says whom to send the INVITE to
 	Orbit  string
-	Party  Party // the caller, as the called phone shows them
+	Party  Party  // the caller, as the called phone shows them
+	Alert  string // value of Alert-Info, "" = none
 }
 
 // Bye ends a leg in whatever way its state asks for: BYE, CANCEL or refusal.

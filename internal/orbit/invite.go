@@ -149,7 +149,7 @@ func (s *State) retrieve(now time.Time, c Call, in Invite) (ch Change) {
 	if c.Phase == Returning {
 		ch.bye(c.Other, "retrieved")
 	}
-	c.Phase, c.Other, c.With, c.Due = Retrieving, in.Leg, in.identity(), now.Add(ackWait)
+	c.Phase, c.Other, c.With, c.Due, c.Asked = Retrieving, in.Leg, in.identity(), now.Add(ackWait), false
 	ch.put(c)
 	ch.leg(in.Leg, known(in.Record))
 	// The answer first: the retriever waits for it.

@@ -12,6 +12,7 @@ func office() Settings {
 	return Settings{
 		RetrieveCodes: []string{"*4", "**", "*8", "*87"},
 		MaxTime:       24 * time.Hour,
+		Return:        Recall{Display: "{orbit} {caller}", AlertInfo: "<urn:x>"},
 		Orbits: []Orbit{
 			{Extension: "701", Enabled: true, Music: "sales", Timeout: timeout, TransferKey: '0'},
 			{Extension: "702", Enabled: true, Music: "queue", Multiple: true, Timeout: timeout},

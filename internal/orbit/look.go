@@ -117,10 +117,12 @@ func (e Event) Result() string {
 		return "answered"
 	case e.Kind != KindKept || e.Detail == unconfirmed || e.Detail == restarted:
 		return ""
+	case e.Detail == unavailable:
+		return "busy"
 	}
 	code, _ := strconv.Atoi(strings.TrimPrefix(e.Detail, answeredWith))
 	switch code {
-	case 486, 600: // RFC 3261 21.4.24, 21.6.1
+	case 486, 600, 603: // RFC 3261 21.4.24, 21.6.1, 21.6.2
 		return "busy"
 	case 0, 408, 480, 487: // 0: no answer to our INVITE that counts
 		return "no_answer"

@@ -35,9 +35,20 @@ const (
 	RetrieveRefer                  // handed off
 )
 
+// Action says whom a time-out calls.
+type Action uint8
+
+// The values of timeout.action.
+const (
+	ToParker   Action = iota // the parker, and the fallback after some tries
+	ToFallback               // the fallback
+	Keep                     // nobody: there is no return but one that is asked for
+)
+
 // Timeout is an orbit's rule for calls that nobody fetches.
 type Timeout struct {
 	Enabled       bool
+	Action        Action
 	After         time.Duration // parked for so long: the parker is called
 	Ring          time.Duration // and rung for so long
 	Fallback      string        // extension called instead; "" = none
@@ -72,4 +83,5 @@ type Settings struct {
 	RetrieveCodes []string      // dialled before an extension, such as "*4"
 	MaxCalls      int           // parked calls over all orbits; 0 = no limit
 	MaxTime       time.Duration // a parked call older than this is ended; 0 = never
+	Return        Recall
 }

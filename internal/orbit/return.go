@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// target is whom the next return of a call calls: the parker, after enough
-// failures the fallback, where there is neither "". A parker whose number has
-// become an orbit's or a code since would come back to us.
+// target is whom a return of a call calls that somebody asks for: the parker,
+// after enough failures the fallback, where there is neither "". A parker whose
+// number has become an orbit's or a code since would come back to us.
 func (s *State) target(c *Call) string {
 	t := s.settings(c.At).Timeout
 	parker := s.parker(c.Parker)
@@ -18,10 +18,21 @@ func (s *State) target(c *Call) string {
 	return parker
 }
 
+// overdue is whom a time-out calls, "" = nobody.
+func (s *State) overdue(c *Call) string {
+	switch t := s.settings(c.At).Timeout; t.Action {
+	case Keep:
+		return ""
+	case ToFallback:
+		return t.Fallback
+	}
+	return s.target(c)
+}
+
 // wait is how long a call is parked before it is returned; false = for ever.
 func (s *State) wait(c *Call) (time.Duration, bool) {
 	t := s.settings(c.At).Timeout
-	if !t.Enabled || s.target(c) == "" {
+	if !t.Enabled || s.overdue(c) == "" {
 		return 0, false
 	}
 	return t.After, true
@@ -38,26 +49,46 @@ func (s *State) arm(now time.Time, c *Call) {
 // parkAgain puts a call back where it was after a retrieve or return that came
 // to nothing. The next return is a time-out away.
 func (s *State) parkAgain(now time.Time, c *Call) {
-	c.Phase, c.Other, c.With, c.Guard = Parked, "", Identity{}, time.Time{}
+	c.Phase, c.Other, c.With, c.Guard, c.Asked = Parked, "", Identity{}, time.Time{}, false
 	s.arm(now, c)
 }
 
-// ring starts a return: the parker, or the fallback, is called on a leg of
-// its own while the caller keeps their place and the music.
-func (s *State) ring(now time.Time, ch *Change, c Call) {
-	target := s.target(&c)
+// fallsDue: a return's time has come, be it of one that was asked for and cut off by a
+// restart.
+func (s *State) fallsDue(now time.Time, ch *Change, c Call) {
+	target := s.overdue(&c)
+	if c.Asked {
+		target = s.target(&c)
+	}
 	if target == "" {
-		c.Due = time.Time{}
+		c.Due, c.Asked = time.Time{}, false
 		ch.put(c)
 		return
 	}
+	s.ring(now, ch, c, target)
+}
+
+// ask starts the return that somebody asks for, if there is anybody to call.
+func (s *State) ask(now time.Time, ch *Change, c Call) bool {
+	target := s.target(&c)
+	if target == "" {
+		return false
+	}
+	c.Asked = true
+	s.ring(now, ch, c, target)
+	return true
+}
+
+// ring starts a return: target is called on a leg of its own while the caller
+// keeps their place and the music.
+func (s *State) ring(now time.Time, ch *Change, c Call, target string) {
 	c.Attempt++
 	c.Phase, c.Due = Returning, now.Add(s.settings(c.At).Timeout.Ring)
 	c.Other = c.ID + "." + strconv.Itoa(c.Attempt)
 	c.With = Identity{URI: target, Self: target}
 	ch.put(c)
 	ch.leg(c.Other, []byte{})
-	ch.after(Ring{Leg: c.Other, Call: c.ID, Target: target, Caller: c.Caller, Orbit: c.Home, Party: Party{c.Name, c.URI}})
+	ch.after(Ring{Leg: c.Other, Call: c.ID, Target: target, Caller: c.Caller, Orbit: c.Home, Party: s.shown(&c), Alert: s.set.Return.AlertInfo})
 	ch.event(KindReturning, &c, target)
 }
 
@@ -78,9 +109,7 @@ func (s *State) key(now time.Time, in Key) (ch Change) {
 	if key := s.settings(e.At).TransferKey; key == 0 || key != in.Digit {
 		return ch
 	}
-	if s.target(&e.Call) != "" {
-		s.ring(now, &ch, e.Call)
-	}
+	s.ask(now, &ch, e.Call)
 	return ch
 }
 
@@ -90,9 +119,8 @@ func (s *State) returnNow(now time.Time, in Return) (ch Change, err error) {
 	if e == nil || e.Phase != Parked {
 		return ch, fmt.Errorf("return %s: %w", in.Call, ErrGone)
 	}
-	if s.target(&e.Call) == "" {
+	if !s.ask(now, &ch, e.Call) {
 		return ch, fmt.Errorf("return %s: %w", in.Call, ErrNobody)
 	}
-	s.ring(now, &ch, e.Call)
 	return ch, nil
 }

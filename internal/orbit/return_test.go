@@ -46,7 +46,7 @@ func TestReturnAnswered(t *testing.T) {
 	r.pass(time.Nanosecond)
 	r.rings(t, bob)
 	r.is(t, "a", Returning)
-	if ring := r.w.rung[0]; ring.Caller != "a" || ring.Orbit != "701" || ring.Party != (Party{"Ann", "sip:a@example.com"}) {
+	if ring := r.w.rung[0]; ring.Caller != "a" || ring.Orbit != "701" || ring.Party != (Party{"701 Ann", "sip:a@example.com"}) || ring.Alert != "<urn:x>" {
 		t.Errorf("ring: %+v", ring)
 	}
 	if v, _ := r.View("701"); v.State != "returning" || v.Head.State != "returning" {
@@ -72,6 +72,8 @@ func TestReturnFails(t *testing.T) {
 		detail string
 	}{
 		{"busy", func(r *rig, leg string) { r.w.end(leg); _ = r.do(Hangup{Leg: leg, Code: 486}) }, "answered 486"},
+		{"do not disturb", func(r *rig, leg string) { r.w.end(leg); _ = r.do(Hangup{Leg: leg, Code: 480}) }, "answered 480 at once"},
+		{"rang in vain", func(r *rig, leg string) { r.w.end(leg); _ = r.do(Hangup{Leg: leg, Code: 480, Rang: true}) }, "answered 480"},
 		{"no answer", func(r *rig, _ string) { r.pass(15 * time.Second) }, "no answer"},
 		{"no such place", func(r *rig, leg string) { r.hangup(leg) }, "no answer"},
 	}

@@ -12,6 +12,7 @@ func settings(c *config.Config) orbit.Settings {
 		RetrieveCodes: c.Park.RetrieveCodes,
 		MaxCalls:      c.Park.MaxCalls,
 		MaxTime:       c.Park.MaxTime,
+		Return:        orbit.Recall{Display: c.Return.Display, AlertInfo: c.Return.AlertInfo},
 	}
 	for i := range c.Orbits {
 		set.Orbits = append(set.Orbits, orbitSettings(&c.Orbits[i]))
@@ -27,13 +28,17 @@ var retrieves = map[string]orbit.Retrieve{
 	"bridge": orbit.RetrieveBridge, "direct": orbit.RetrieveDirect, "refer": orbit.RetrieveRefer,
 }
 
+var actions = map[string]orbit.Action{
+	"parker": orbit.ToParker, "fallback": orbit.ToFallback, "keep": orbit.Keep,
+}
+
 func orbitSettings(o *config.Orbit) orbit.Orbit {
 	s := orbit.Orbit{
 		Extension: o.Extension, Name: o.Name, Enabled: o.Enabled, Music: o.Music,
 		Multiple: o.AllowMultiple, MaxCalls: o.MaxCalls, Press: presses[o.Lamp.Press],
 		Retrieve: retrieves[o.Retrieve],
 		Timeout: orbit.Timeout{
-			Enabled: o.Timeout.Enabled, After: o.Timeout.After, Ring: o.Timeout.Ring,
+			Enabled: o.Timeout.Enabled, Action: actions[o.Timeout.Action], After: o.Timeout.After, Ring: o.Timeout.Ring,
 			Fallback: o.Timeout.Fallback, FallbackAfter: o.Timeout.FallbackAfter,
 		},
 	}

@@ -23,7 +23,7 @@ func TestAnUnfetchedCallRingsItsParker(t *testing.T) {
 		start := time.Now()
 		back := bob.Ringing(after + time.Second)
 		about(s, "return", time.Since(start), after)
-		if got, want := back.Request().Get("From"), `"alice" <sip:alice@10.0.1.1>`; len(got) < len(want) || got[:len(want)] != want {
+		if got, want := back.Request().Get("From"), `"701 alice" <sip:alice@10.0.1.1>`; len(got) < len(want) || got[:len(want)] != want {
 			s.T.Errorf("the phone shows %s, want %s", got, want)
 		}
 		if got, want := back.Request().Get("Reject-Contact"), `*;actor="msg-taker"`; got != want {

@@ -91,7 +91,7 @@ func (p *plain) tag(t string) string {
 var shown = []string{
 	"Referred-By", "X-Parked-By", "Replaces", "Require", "Unsupported", "Warning", "Retry-After", "Min-SE",
 	"Session-Expires", "Event", "Expires", "Min-Expires", "Subscription-State", "Allow-Events",
-	"P-Asserted-Identity", "Reason",
+	"P-Asserted-Identity", "Alert-Info", "Reason",
 }
 
 // details is what stands beside the arrow.
