@@ -9,8 +9,10 @@ GOBUILD     := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-X mai
 STATICCHECK := go tool -modfile=tools/go.mod staticcheck
 FUZZTIME    ?= 30s
 SOAK_TIME   ?= 10m
+SOAK_CYCLES ?= 20000
 BENCH       ?=
 ARGS        ?=
+INTEROP     ?=
 
 .DEFAULT_GOAL := help
 
@@ -58,23 +60,30 @@ crash: build ## kill -9 of a real server while real phones are in the middle of 
 	@TEST_BINARY="$(CURDIR)/bin/parkd" go test -timeout 3m -count=1 ./test/crash
 
 .PHONY: soak
-soak: build ## a kill at every point there is, in fake time, then real ones for SOAK_TIME (10m)
+soak: build ## a kill at every point there is, in fake time; SOAK_CYCLES (20000) calls; real kills for SOAK_TIME (10m)
 	@echo "== the whole kill matrix, and each packet late, doubled and lost"
 	@PARKD_SOAK=$(SOAK_TIME) go test -timeout 0 -count=1 -run '^(TestKillMatrix|TestAServerMayBe.*|TestServersMayBe.*|TestAnyPacketMayBe.*)$$' ./test/bubble
+	@echo "== $(SOAK_CYCLES) calls parked and fetched: nothing grows"
+	@TEST_BINARY="$(CURDIR)/bin/parkd" PARKD_CYCLES=$(SOAK_CYCLES) go test -timeout 0 -count=1 -v -run '^TestNothingGrows$$' ./test/crash
 	@echo "== kills at random"
 	@TEST_BINARY="$(CURDIR)/bin/parkd" PARKD_SOAK=$(SOAK_TIME) go test -timeout 0 -count=1 -v -run '^TestSoak$$' ./test/crash
 
 .PHONY: peers
-peers: build ## whole-server tests with sipp, baresip, linphone, twinkle, kamailio and others
+peers: build ## whole-server tests with sipp, baresip, linphone, twinkle, kamailio and others; docs/interop.md must say what they show
 	@echo "== peers"
-	@log=$$(mktemp); trap 'rm -f "$$log"' EXIT; \
+	@log=$$(mktemp); shown=$$(mktemp); trap 'rm -f "$$log" "$$shown"' EXIT; \
 	if ! tools/peers.sh >"$$log" 2>&1; then cat "$$log"; exit 1; fi; \
 	tail -n 1 "$$log"; \
 	short=; \
 	if grep -q '^peers: left out' "$$log" && command -v apt-get >/dev/null; then \
 		echo "peers: not root, and no sudo without a password: left out: test/peers"; short=-short; \
 	fi; \
-	TEST_BINARY="$(CURDIR)/bin/parkd" go test $$short -timeout 6m -count=1 ./test/peers/...
+	TEST_BINARY="$(CURDIR)/bin/parkd" PARKD_INTEROP="$$shown" go test $$short -timeout 6m -count=1 ./test/peers/...; \
+	go run -buildvcs=false ./test/interop/cmd $(INTEROP) "$$shown"
+
+.PHONY: interop
+interop: ## run peers and write what they show into docs/interop.md
+	@$(MAKE) peers INTEROP=-write
 
 .PHONY: bench
 bench: build ## print parks a second, CPU a stream, time to the lamp, the journal's cost, restarts (BENCH: its flags)

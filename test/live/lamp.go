@@ -4,6 +4,7 @@ import (
 	"encoding/xml"
 	"fmt"
 	"net"
+	"strings"
 	"time"
 
 	"parkd/test/kit/wire"
@@ -86,6 +87,16 @@ func (l *Lamp) Shows(state string) (n Note) {
 		return n.State == state
 	})
 	return n
+}
+
+// Leave ends the subscription and waits for the NOTIFY that says so.
+func (l *Lamp) Leave() {
+	l.Phone.t.Helper()
+	l.Refresh(0)
+	l.Phone.Await("the end of a subscription", func() bool {
+		n := len(l.notes)
+		return n > 0 && strings.HasPrefix(l.notes[n-1].Head.Get("Subscription-State"), "terminated")
+	})
 }
 
 // Notes lists the NOTIFYs so far.

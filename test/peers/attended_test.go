@@ -11,6 +11,7 @@ import (
 // transfers Ann to that very call.
 func TestAttendedTransferByLinphone(t *testing.T) {
 	directAndProxied(t, []string{"baresip", "linphonec"}, func(t *testing.T, s *scene, proxied bool) {
+		s.shows("linphone", transfersAttended)
 		p := s.parkd(config{})
 		domain, registrar := s.domain(p, proxied)
 		lin := s.linphone("lin", hostPhone, toneParker, false, registrar, "")
@@ -45,6 +46,7 @@ func TestAttendedTransferByLinphone(t *testing.T) {
 // two are still connected.
 func TestTransferToAFullOrbitKeepsTheCall(t *testing.T) {
 	s := newScene(t, "baresip", "linphonec", "twinkle-console")
+	s.shows("linphone", keepsWhenFull)
 	p := s.parkd(config{})
 	a := s.baresip(baresipOptions{user: "ann", host: hostPhone + 1, tone: toneOther})
 	a.do("dial", uri("701", p.sip))

@@ -60,6 +60,8 @@ func (s *scene) fetch(orbit, domain, registrar string) *baresip {
 // parked all the same, with nobody to go back to, and fetched with a code.
 func TestBlindTransferOfBaresip(t *testing.T) {
 	directAndProxied(t, []string{"baresip"}, func(t *testing.T, s *scene, proxied bool) {
+		s.shows("baresip", transferred, transfersBlind, fetchesByCode)
+		s.showsThat("baresip", namesParker, "no")
 		p := s.withTune(config{})
 		domain, registrar := s.domain(p, proxied)
 		bob := s.baresip(baresipOptions{user: "bob", host: hostPhone, tone: toneParker, registrar: registrar})
@@ -68,7 +70,7 @@ func TestBlindTransferOfBaresip(t *testing.T) {
 		bob.expectEvent("CALL_ESTABLISHED", 1)
 		s.eventually(func() bool { return bob.heard().hears(toneCaller) >= 3 }, "bob talks with ann")
 		bob.do("transfer", uri("702", domain))
-		if o := p.holds("702", 1); !strings.Contains(o.Calls[0].Caller.URI, "ann@") || o.Calls[0].State != "parked" {
+		if o := p.holds("702", 1); !strings.Contains(o.Calls[0].Caller.URI, "ann@") || o.Calls[0].State != "parked" || o.Calls[0].ParkedBy != "" {
 			t.Errorf("parked: %+v", o.Calls[0])
 		}
 		bob.expectEvent("CALL_CLOSED", 1)
@@ -90,6 +92,8 @@ func TestBlindTransferOfBaresip(t *testing.T) {
 // parker is known. Tina hangs up, and Carol, who fetched her, is released too.
 func TestBlindTransferOfTwinkle(t *testing.T) {
 	directAndProxied(t, []string{"baresip", "linphonec", "twinkle-console"}, func(t *testing.T, s *scene, proxied bool) {
+		s.shows("linphone", transfersBlind)
+		s.shows("twinkle", transferred, namesParker)
 		p := s.parkd(config{})
 		domain, registrar := s.domain(p, proxied)
 		_, tina := s.parkTina(p, domain, registrar, "rfc2833")
@@ -136,6 +140,8 @@ func (s *scene) linTalksWithTina(registrar, keys string) (*linphone, *twinkle) {
 // until he answers.
 func TestReturnToTheParker(t *testing.T) {
 	directAndProxied(t, []string{"linphonec", "twinkle-console"}, func(t *testing.T, s *scene, proxied bool) {
+		s.shows("linphone", isCalledBack)
+		s.shows("twinkle", comesBack)
 		p := s.parkd(config{park: "{timeout_range: [1s, 5m]}", defaults: "{timeout: {after: 3s}}"})
 		domain, registrar := s.domain(p, proxied)
 		lin, tina := s.parkTina(p, domain, registrar, "rfc2833")
@@ -155,9 +161,10 @@ func TestReturnToTheParker(t *testing.T) {
 // Tina presses 0 while she is parked and is taken back to Lin at once, whichever
 // way her phone sends the key.
 func TestTransferKey(t *testing.T) {
-	for _, keys := range []string{"rfc2833", "info"} {
+	for keys, way := range map[string]feature{"rfc2833": goesBackByRFC4733, "info": goesBackByINFO} {
 		t.Run(keys, func(t *testing.T) {
 			s := newScene(t, "linphonec", "twinkle-console")
+			s.shows("twinkle", way)
 			p := s.parkd(config{defaults: "{transfer: {enabled: true}}"})
 			lin, tina := s.parkTina(p, p.sip, "", keys)
 			s.eventually(func() bool { return tina.heard().music().seconds() >= 0.5 }, "tina hears music")

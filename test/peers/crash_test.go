@@ -12,6 +12,7 @@ import (
 // whoever hangs up ends both. Neither phone was asked anything.
 func TestKillWithPhonesInTheCall(t *testing.T) {
 	directAndProxied(t, []string{"baresip"}, func(t *testing.T, s *scene, proxied bool) {
+		s.shows("baresip", outlivesParked, outlivesBridged)
 		p := s.withTune(config{store: "bolt"})
 		domain, registrar := s.domain(p, proxied)
 		ann := s.baresip(baresipOptions{user: "ann", host: hostPhone, tone: toneCaller, registrar: registrar})
@@ -45,7 +46,8 @@ func TestKillWithPhonesInTheCall(t *testing.T) {
 // Tina's Twinkle was transferred and is parked when parkd is killed. Lin, who
 // parked her, is called back all the same, and has her.
 func TestKillBeforeAReturn(t *testing.T) {
-	s := newScene(t, "baresip", "linphonec", "twinkle-console")
+	s := newScene(t, "linphonec", "twinkle-console")
+	s.shows("twinkle", outlivesParked, outlivesReturn)
 	p := s.parkd(config{store: "bolt", park: "{timeout_range: [1s, 5m]}", defaults: "{timeout: {after: 5s}}"})
 	lin, tina := s.parkTina(p, p.sip, "", "rfc2833")
 	s.eventually(func() bool { return tina.heard().hearsMusic() }, "tina hears music")

@@ -97,6 +97,34 @@ var dialects = []dialect{
 	},
 }
 
+// traits are how it is transported and pressed, as docs/interop.md has it.
+func (d *dialect) traits() (transport, how string) {
+	transport = "UDP"
+	if d.tcp {
+		transport = "TCP"
+	}
+	if d.userPhone {
+		transport += ", `user=phone`"
+	}
+	switch {
+	case d.code != "":
+		return transport, "`" + d.code + "` code"
+	case d.press == "plain":
+		return transport, "plain INVITE to the orbit"
+	}
+	how = "Replaces"
+	if d.press == "replaces swapped" {
+		how += ", tags swapped"
+	}
+	if d.early {
+		how += ", `early-only`"
+	}
+	if d.remote {
+		how += ", to the remote target"
+	}
+	return transport, how
+}
+
 // phone is the data of testdata/phone.xml.
 type phone struct {
 	User, Domain, Agent, Resource, Entity, From, To, Contact, Via, EventParams string
@@ -214,6 +242,7 @@ func TestLampKey(t *testing.T) {
 	for _, d := range dialects {
 		t.Run(d.name, func(t *testing.T) {
 			s := newScene(t, "sipp")
+			s.showsLamp(&d)
 			p := s.parkd(config{})
 			lampAndPress(s, p, d, p.sip)
 		})
@@ -235,6 +264,7 @@ func TestLampKeyBehindKamailio(t *testing.T) {
 	for _, d := range dialects {
 		t.Run(d.name, func(t *testing.T) {
 			s := newScene(t, "sipp", "kamailio")
+			s.showsLamp(&d)
 			p := s.parkd(config{})
 			lampAndPress(s, p, d, s.kamailio())
 		})

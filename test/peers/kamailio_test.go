@@ -15,6 +15,7 @@ var kamailioConfig string
 // Its host and port are what phones use as their domain.
 func (s *scene) kamailio() string {
 	s.Helper()
+	s.proxied = true
 	sip, home := s.sip(hostProxy), s.folder("kamailio")
 	cfg := s.write(strings.NewReplacer("@SIP@", sip, "@IP@", s.ip(hostProxy), "@PARKD@", s.sip(hostParkd)).Replace(kamailioConfig), "kamailio", "kamailio.cfg")
 	s.start("kamailio", home, false, "kamailio", "-f", cfg, "-DD", "-E", "-m", "32", "-M", "4",

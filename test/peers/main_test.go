@@ -46,7 +46,12 @@ func run(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	suiteDir = dir
-	return m.Run()
+	code := m.Run()
+	if err := report(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 2
+	}
+	return code
 }
 
 // parkdBinary builds parkd once a run, as users get it: without the race

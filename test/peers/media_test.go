@@ -12,6 +12,7 @@ import (
 // Tina puts the orbit on hold and comes back: silence, then music again.
 func TestParkedCallerHoldsAndResumes(t *testing.T) {
 	s := newScene(t, "linphonec", "twinkle-console")
+	s.shows("twinkle", holdsWhileParked)
 	p := s.parkd(config{})
 	_, tina := s.parkTina(p, p.sip, "", "rfc2833")
 	s.eventually(func() bool { return tina.heard().hearsMusic() }, "tina hears music")
@@ -33,6 +34,7 @@ func TestParkedCallerHoldsAndResumes(t *testing.T) {
 // in the order in which they came, and never hear each other.
 func TestTwoCallersInOneOrbit(t *testing.T) {
 	s := newScene(t, "baresip")
+	s.shows("baresip", queues)
 	p := s.parkd(config{defaults: "{allow_multiple: true}"})
 	first := s.baresip(baresipOptions{user: "ann", host: hostPhone, tone: toneCaller})
 	second := s.baresip(baresipOptions{user: "eve", host: hostPhone + 1, tone: toneOther})
@@ -60,6 +62,7 @@ func TestTwoCallersInOneOrbit(t *testing.T) {
 // A caller who speaks G.722 only is fetched by a phone that speaks A-law only.
 func TestTranscoding(t *testing.T) {
 	s := newScene(t, "baresip")
+	s.shows("baresip", transcodes, hearsMusic)
 	p := s.withTune(config{})
 	a := s.baresip(baresipOptions{user: "ann", host: hostPhone, tone: toneCaller, codec: g722})
 	a.do("dial", uri("702", p.sip))
@@ -79,6 +82,7 @@ func TestTranscoding(t *testing.T) {
 // A gateway sends its voice from another port than the one it listens at.
 func TestAsymmetricRTPHearsMusicWhereItsSDPSays(t *testing.T) {
 	s := newScene(t, "sipp", "baresip")
+	s.shows("sipp", asymmetric, hearsMusic)
 	p := s.withTune(config{})
 	peer, from := s.rtpPeer(hostPhone)
 	data := ann("702", p.sip, "")

@@ -37,6 +37,7 @@ func TestRefusalsBeforeAnyAnswer(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := newScene(t, "sipp", "baresip")
+			s.shows("sipp", isRefused)
 			p := s.parkd(config{})
 			held := 0
 			if c.occupied {
@@ -56,6 +57,7 @@ func TestRefusalsBeforeAnyAnswer(t *testing.T) {
 // knows MD5 only and picks it from the two challenges.
 func TestPasswordForUntrustedAddresses(t *testing.T) {
 	s := newScene(t, "sipp", "twinkle-console")
+	s.shows("twinkle", authenticates, hearsMusic)
 	p := s.parkd(config{access: "{trusted: [\"::1/128\"], realm: parkd, users: [{username: tina, password: secret}, {username: mallory, password: other}]}"})
 	ask := refused{Method: "INVITE", URI: uri("701", p.sip), Formats: "0", Code: "401", Header: "WWW-Authenticate"}
 	s.sipp(sippOptions{name: "invite", scenario: "refused", host: hostPhone, to: p.sip, data: ask}).passes()
@@ -109,6 +111,7 @@ type race struct {
 // twoPress lets two phones press at the same instant, in one way.
 func twoPress(t *testing.T, how func(p *parkd, lit string) race) {
 	s := newScene(t, "sipp", "baresip")
+	s.shows("sipp", pressesAtOnce)
 	p := s.parkd(config{})
 	listener := s.sipp(sippOptions{name: "notified", scenario: "notified", host: hostPhone, args: []string{"-aa"}})
 	watcher := s.sipp(sippOptions{name: "subscribe", scenario: "subscribe", host: hostPhone, port: 5062, to: p.sip, data: subscribe{uri("701", p.sip), sipPort}})
@@ -152,6 +155,7 @@ type subscribe struct {
 
 func TestContactPortDiffersFromSourcePort(t *testing.T) {
 	s := newScene(t, "sipp", "baresip")
+	s.shows("sipp", otherPort)
 	p := s.parkd(config{})
 	listener := s.sipp(sippOptions{name: "notified", scenario: "notified", host: hostPhone, port: 5070, args: []string{"-aa"}})
 	s.sipp(sippOptions{

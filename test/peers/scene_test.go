@@ -40,8 +40,9 @@ var (
 // A scene is one scenario's network, folder and processes.
 type scene struct {
 	testing.TB
-	dir string // a fresh folder for each scene: homes, configurations, logs
-	net string // "127.80.3."
+	dir     string // a fresh folder for each scene: homes, configurations, logs
+	net     string // "127.80.3."
+	proxied bool   // there is a proxy between phones and parkd
 }
 
 // newScene starts a parallel scenario that needs the named programs.
@@ -66,6 +67,7 @@ func needs(t *testing.T, programs ...string) {
 			missing = append(missing, p)
 		}
 	}
+	lacks(missing)
 	switch {
 	case len(missing) == 0:
 	case isDebian():

@@ -62,6 +62,7 @@ func (s *scene) certificates(ip string) (ca, cert, key string) {
 // 1.0 encrypts, but does not yet check whose certificate it is.)
 func TestTLSWithBaresip(t *testing.T) {
 	s := newScene(t, "baresip")
+	s.shows("baresip", encrypts)
 	ca, cert, key := s.certificates(s.ip(hostParkd))
 	p := s.parkd(config{
 		listen: fmt.Sprintf(`, "tls://%s:%d"`, s.ip(hostParkd), sipsPort),
