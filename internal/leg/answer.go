@@ -187,6 +187,11 @@ func (l *Leg) answered(msg sip.Message) error {
 	if err != nil {
 		return err
 	}
+	return l.concluded(body)
+}
+
+// concluded takes a description that answers our last one.
+func (l *Leg) concluded(body []byte) error {
 	remote, err := sdp.Parse(body)
 	if err != nil {
 		return err

@@ -71,6 +71,7 @@ type Leg struct {
 	homeless  *record        // restored, and no media port was to be had yet
 	inbound   exchange       // their INVITE or re-INVITE
 	outbound  exchange       // ours
+	forks     forks          // whom our first INVITE has reached
 	life      life           // proof of life
 	session   sessionTimer   // RFC 4028
 }

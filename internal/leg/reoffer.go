@@ -38,7 +38,8 @@ func (l *Leg) reoffer(extra ...sip.Header) {
 	contact := l.m.o.Endpoint.Contact(l.user, l.dialog.Flow)
 	req.AppendHeader(&contact)
 	req.AppendHeader(sip.NewHeader("Allow", allow))
-	req.AppendHeader(l.m.o.Endpoint.Supported())
+	// Without 100rel: nobody rings at a re-INVITE.
+	req.AppendHeader(sip.NewHeader("Supported", "replaces, timer"))
 	for _, h := range extra {
 		req.AppendHeader(h)
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 // allow lists what a leg takes within its dialog.
-const allow = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE"
+const allow = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK"
 
 // Request takes a request within the dialog, in CSeq order, on the queue.
 func (l *Leg) Request(req *sipua.Request) {
@@ -24,6 +24,10 @@ func (l *Leg) Request(req *sipua.Request) {
 			return
 		}
 		l.reply(req, sip.StatusCallTransactionDoesNotExists)
+		return
+	}
+	if l.state == calling {
+		l.requestEarly(req)
 		return
 	}
 	flow := l.dialog.Flow
@@ -48,6 +52,8 @@ func (l *Leg) Request(req *sipua.Request) {
 	case sip.OPTIONS:
 		l.reply(req, sip.StatusOK, sip.NewHeader("Allow", allow), sip.NewHeader("Accept", "application/sdp"))
 	case sip.NOTIFY: // keep-alives of some phones; there is no subscription
+		l.reply(req, sip.StatusCallTransactionDoesNotExists)
+	case sip.PRACK: // RFC 3262 3: of a provisional response that we never sent
 		l.reply(req, sip.StatusCallTransactionDoesNotExists)
 	default:
 		l.reply(req, sip.StatusMethodNotAllowed, sip.NewHeader("Allow", allow))

@@ -128,6 +128,7 @@ func (l *Leg) call(e orbit.Ring, to destination, prefer string, err error) {
 			return
 		}
 		l.state = calling
+		l.listen(req)
 		l.log.Info().Str("target", req.Recipient.String()).Msg("return calls")
 		l.outbound.ours = l.m.o.Endpoint.Request(l.m.ctx, req, to.target, func(res *sip.Response, err error) {
 			l.post(func() { l.progress(res, err) })
@@ -179,6 +180,7 @@ func (l *Leg) progress(res *sip.Response, err error) {
 		l.finish(408)
 	case res.StatusCode < 200:
 		l.outbound.rang = l.outbound.rang || res.StatusCode == sip.StatusRinging || res.StatusCode == sip.StatusSessionInProgress
+		l.provisional(res)
 	case res.StatusCode < 300:
 		l.connected(res)
 	default:
@@ -194,6 +196,7 @@ func (l *Leg) connected(res *sip.Response) {
 		l.log.Warn().Err(err).Msg("answer unusable")
 		return
 	}
+	fork := l.forks.goOn(&d)
 	if l.outbound.answer != nil && d.ID == l.dialog.ID {
 		return // it is acknowledged as soon as it is written down
 	}
@@ -206,9 +209,12 @@ func (l *Leg) connected(res *sip.Response) {
 		return
 	}
 	wanted := l.state == calling
+	before := l.dialog.ID
 	l.dialog = d
 	l.outbound.answer = res
-	if _, err := l.m.o.Table.Add(l.dialog.ID, l.dialog.RemoteSeq, l.queue, l); err != nil {
+	_, err = l.m.o.Table.Add(l.dialog.ID, l.dialog.RemoteSeq, l.queue, l)
+	l.m.o.Table.Remove(before)
+	if err != nil {
 		l.log.Warn().Err(err).Msg("answer unusable")
 		l.confirm()
 		l.finish(0)
@@ -219,7 +225,7 @@ func (l *Leg) connected(res *sip.Response) {
 		l.sendBye("cancelled")
 		return
 	}
-	if err := l.answered(res); err != nil {
+	if err := l.concludedBy(fork, res); err != nil {
 		l.log.Warn().Err(err).Msg("answer unusable")
 		l.lost("no common codec")
 		return

@@ -164,6 +164,7 @@ func (l *Leg) strayed(res *sip.Response) {
 		l.finish(0)
 		return
 	}
+	l.dialog.LocalSeq += seqBlock // beyond what the former process may have used before the answer
 	// The dialog first: after the ACK there would be no other 200 to learn it from.
 	l.settle(confirmed)
 	l.outbound.answer = res

@@ -9,7 +9,7 @@ func (e *Endpoint) answer(r *Request) {
 		e.options(r)
 	case sip.NOTIFY:
 		e.notify(r)
-	case sip.BYE, sip.INFO, sip.UPDATE:
+	case sip.BYE, sip.INFO, sip.UPDATE, sip.PRACK:
 		e.refuse(r, &refusal{code: sip.StatusCallTransactionDoesNotExists, reason: ReasonDialog}) // RFC 3261 15.1.2
 	default:
 		e.refuse(r, notAllowed())

@@ -1,6 +1,7 @@
 package sipua
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/emiago/sipgo/sip"
@@ -38,8 +39,8 @@ type refusal struct {
 
 // What the endpoint and the usages on it take.
 const (
-	allow     = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, NOTIFY, SUBSCRIBE"
-	supported = "replaces, timer"
+	allow     = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, NOTIFY, SUBSCRIBE"
+	supported = "replaces, timer, 100rel"
 	accepted  = "application/sdp, application/dtmf-relay, application/dtmf"
 	events    = "dialog"
 )
@@ -50,13 +51,13 @@ const (
 var known = map[sip.RequestMethod]bool{
 	sip.INVITE: true, sip.ACK: true, sip.CANCEL: true, sip.BYE: true, sip.OPTIONS: true, sip.INFO: true,
 	sip.UPDATE: true, sip.REFER: true, sip.NOTIFY: true, sip.SUBSCRIBE: true,
-	sip.REGISTER: false, sip.MESSAGE: false, sip.PUBLISH: false, sip.PRACK: false,
+	sip.PRACK: true, sip.REGISTER: false, sip.MESSAGE: false, sip.PUBLISH: false,
 }
 
 // free are the methods for which nobody is asked for a password: they give
 // nothing away and start nothing.
 var free = map[sip.RequestMethod]bool{
-	sip.OPTIONS: true, sip.NOTIFY: true, sip.BYE: true, sip.INFO: true, sip.UPDATE: true,
+	sip.OPTIONS: true, sip.NOTIFY: true, sip.BYE: true, sip.INFO: true, sip.UPDATE: true, sip.PRACK: true,
 }
 
 // single are the headers that may stand only once (RFC 3261 7.3.1).
@@ -120,12 +121,17 @@ func maxForwards(req *sip.Request) *refusal {
 	return nil
 }
 
+// extensions are the option tags that a request may demand. What 100rel
+// demands of an INVITE is kept by sending no provisional response but 100,
+// which it is not about (RFC 3262 3).
+var extensions = []string{"replaces", "timer", "100rel"}
+
 // require refuses a request that demands an extension that is not supported
 // (RFC 3261 8.2.2.3).
 func require(req *sip.Request) *refusal {
 	var missing []string
 	for _, tag := range Tokens(req, "require") {
-		if tag != "replaces" && tag != "timer" {
+		if !slices.Contains(extensions, tag) {
 			missing = append(missing, tag)
 		}
 	}

@@ -279,6 +279,9 @@ var rtpmaps = map[string]string{
 	"0": "PCMU/8000", "8": "PCMA/8000", "9": "G722/8000", "18": "G729/8000", "101": "telephone-event/8000",
 }
 
+// Text is the description as a message carries it, of media received at addr.
+func (s SDP) Text(addr netip.AddrPort) string { return s.text(addr) }
+
 func (s *SDP) text(addr netip.AddrPort) string {
 	formats, way, host := s.Formats, s.Direction, s.Address
 	if formats == "" {

@@ -257,6 +257,31 @@ func (c *Call) Reply(code int, headers ...string) {
 	c.p.answer(c.invite, code, headers...)
 }
 
+// Progress is Reply with a provisional response that carries a description.
+func (c *Call) Progress(code int, headers ...string) {
+	c.p.mu.Lock()
+	defer c.p.mu.Unlock()
+	headers = append(headers, "Contact: "+c.dialog.contact, "Content-Type: application/sdp")
+	c.p.answerWith(c.invite, code, headers, c.describe())
+}
+
+// PickupBare answers the call with a 2xx that describes nothing.
+func (c *Call) PickupBare() { c.Reply(200) }
+
+// Fork is another early dialog of an INVITE that came, as if another phone
+// behind a proxy had got it too.
+func (c *Call) Fork() *Call {
+	c.p.mu.Lock()
+	defer c.p.mu.Unlock()
+	d := c.dialog
+	d.localTag = c.p.token("tag")
+	f := c.p.newCall(&d)
+	f.invite = &served{request: c.invite.request, tag: d.localTag, stop: make(chan struct{})}
+	c.p.served[d.localTag] = f.invite
+	f.Media.aim(c.invite.request.Body)
+	return f
+}
+
 // Pickup answers the call and waits for the ACK.
 func (c *Call) Pickup() {
 	c.p.t.Helper()
