@@ -34,7 +34,8 @@ func (l *Leg) answer(e orbit.Answer) {
 	res := req.NewResponse(sip.StatusOK, "")
 	l.accept(res, e.Orbit)
 	if e.Peer != "" {
-		identify(res, e.Party)
+		identify(res, e.Party, "called")
+		l.party, l.told = e.Party, e.Party
 	}
 	l.session.negotiate(l, req, res)
 	body, err := l.describe(prefer)
@@ -176,6 +177,7 @@ func (l *Leg) acknowledged(req *sipua.Request) {
 	}
 	if first {
 		l.m.tell(orbit.Acked{Leg: l.id, Codec: l.codecName(), Record: l.record()})
+		l.tellParty()
 	} else {
 		l.keep()
 	}
@@ -207,15 +209,16 @@ func (l *Leg) concluded(body []byte) error {
 	return nil
 }
 
-// identify names the other party in a 2xx, so that the phone shows who was
-// parked and not the orbit (RFC 3325 9.1; the older header for older phones).
-func identify(msg sip.Message, p orbit.Party) {
+// identify names the other party in a message, so that the phone shows who was
+// parked and not the orbit (RFC 3325 9.1; the older header for older phones, with
+// the party's role in the dialog).
+func identify(msg sip.Message, p orbit.Party, role string) {
 	if p.URI == "" {
 		return
 	}
 	addr := nameAddr(p)
 	msg.AppendHeader(sip.NewHeader("P-Asserted-Identity", addr))
-	msg.AppendHeader(sip.NewHeader("Remote-Party-ID", addr+";party=called;privacy=off;screen=no"))
+	msg.AppendHeader(sip.NewHeader("Remote-Party-ID", addr+";party="+role+";privacy=off;screen=no"))
 }
 
 // nameAddr writes a party as a name-addr that is safe to send.

@@ -69,6 +69,9 @@ type Leg struct {
 	unheard   bool           // the last one had no answer at all
 	restored  bool           // began in a former process
 	homeless  *record        // restored, and no media port was to be had yet
+	party     orbit.Party    // who is at the other end
+	told      orbit.Party    // and whom the peer knows there
+	telling   bool           // it is being told
 	inbound   exchange       // their INVITE or re-INVITE
 	outbound  exchange       // ours
 	forks     forks          // whom our first INVITE has reached
@@ -117,6 +120,8 @@ func (l *Leg) carry(e orbit.Effect) {
 			peer.post(peer.confirm)
 			l.join(peer)
 		}
+	case orbit.Identify:
+		l.introduce(e.Party)
 	case orbit.Noted:
 		l.noted()
 	case orbit.Bye:

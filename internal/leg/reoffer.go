@@ -43,10 +43,14 @@ func (l *Leg) reoffer(extra ...sip.Header) {
 	for _, h := range extra {
 		req.AppendHeader(h)
 	}
+	said := l.nameParty(req)
 	setSDP(req, l.last)
 	x := &l.outbound
 	*x = exchange{busy: true}
-	x.ours = l.send(req, func(res *sip.Response, err error) { l.reoffered(res, err, again) })
+	x.ours = l.send(req, func(res *sip.Response, err error) {
+		l.reoffered(res, err, again)
+		l.namedParty(said, res, err)
+	})
 }
 
 // glare is how long to wait when both sides want to change the session: RFC 3261

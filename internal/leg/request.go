@@ -115,6 +115,7 @@ func (l *Leg) reinvite(req *sipua.Request) {
 		l.unchanged(req, err)
 		return
 	}
+	l.identified(req)
 	l.keepThen(nil, func() {
 		if err := l.respond(res); errors.Is(err, sipua.ErrCancelled) {
 			l.inbound.response, l.inbound.request, l.inbound.busy = nil, nil, false
@@ -138,6 +139,7 @@ func (l *Leg) update(req *sipua.Request) {
 		l.unchanged(req, err)
 		return
 	}
+	l.identified(req)
 	l.keepThen(req, func() {
 		if err := req.Respond(res); err != nil {
 			l.log.Debug().Err(err).Msg("response not sent")

@@ -119,6 +119,7 @@ func (l *Leg) call(e orbit.Ring, to destination, prefer string, err error) {
 	}
 	l.use(port)
 	l.last = sdp.Offer(l.local, preferred(l.local.Codecs, prefer))
+	l.party, l.told = e.Party, e.Party
 	req := l.invite(e, to)
 	to.target.Branch = sipua.NewBranch()
 	l.outbound.text, l.outbound.target = sipua.Text(req), to.target
@@ -244,6 +245,7 @@ func (l *Leg) confirm() {
 		l.acknowledge(res)
 		if l.state == confirmed {
 			l.keep()
+			l.tellParty()
 		}
 	}
 }

@@ -43,7 +43,8 @@ type Call struct {
 	Name    string    `json:"name,omitempty"`   // of the caller
 	URI     string    `json:"uri"`              // of the caller
 	Codec   string    `json:"codec,omitempty"`
-	With    Identity  `json:"with,omitzero"` // who Other is
+	With    Identity  `json:"with,omitzero"`  // who Other is
+	Told    bool      `json:"told,omitempty"` // one of the two was told who the other is, and is to be told of the next
 	Phase   Phase     `json:"phase"`
 	Seq     uint64    `json:"seq"`             // place in the FIFO
 	Since   time.Time `json:"since"`           // parked since

@@ -147,7 +147,7 @@ func (c *chaos) newcomer(t *rapid.T) Invite {
 
 // results draws something that the network reports of a leg.
 func (c *chaos) result(t *rapid.T) Command {
-	switch rapid.IntRange(0, 6).Draw(t, "result") {
+	switch rapid.IntRange(0, 7).Draw(t, "result") {
 	case 0, 1:
 		if leg := c.some(t, "joined", "joined", "music"); leg != "" {
 			return Acked{Leg: leg, Record: rapid.SampledFrom([][]byte{nil, []byte("acked")}).Draw(t, "record")}
@@ -173,8 +173,22 @@ func (c *chaos) result(t *rapid.T) Command {
 		if leg := c.some(t, "music", "joined", "ended"); leg != "" {
 			return Note{Leg: leg, Record: []byte("note"), Reply: rapid.Bool().Draw(t, "reply")}
 		}
+	case 7:
+		if leg := c.some(t, "music", "joined", "joined", "ended"); leg != "" {
+			return Identified{Leg: leg, Who: identity(t)}
+		}
 	}
 	return nil
+}
+
+// identity draws who a party is said to be.
+func identity(t *rapid.T) Identity {
+	uri := rapid.SampledFrom([]string{"", "sip:yan@example.com", "sip:yan@10.0.0.1", "sip:zoe@example.com", "tel:+441234"}).Draw(t, "uri")
+	i := Identity{Name: rapid.SampledFrom([]string{"", "Yan", "Zoe"}).Draw(t, "name"), URI: uri}
+	if rapid.Bool().Draw(t, "may be called") {
+		i.Self = uri
+	}
+	return i
 }
 
 // order draws what an operator asks for.

@@ -214,6 +214,9 @@ func (r *rig) checkWorld() error {
 			if caller.State != "joined" || caller.Peer != e.Other || other.State != "joined" || other.Peer != e.Caller {
 				return fmt.Errorf("call %s is %s: caller %+v, other %+v", id, e.Phase, caller, other)
 			}
+			if other.Shown != (Party{e.Name, e.URI}) || e.Phase == Bridged && caller.Shown != (Party{}) && caller.Shown != (Party{e.With.Name, e.With.URI}) {
+				return fmt.Errorf("call %s of %s with %+v: shown are %+v and %+v", id, e.URI, e.With, caller.Shown, other.Shown)
+			}
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(r.w.legs)) {

@@ -87,6 +87,13 @@ type Key struct {
 	Digit byte
 }
 
+// Identified says that a leg's party is said to be somebody: by a peer that is
+// believed, within the call. Who's URI is "" if it is nobody in particular.
+type Identified struct {
+	Leg string
+	Who Identity
+}
+
 // Note replaces a leg's snapshot; nil leaves it as it is. With Reply the leg
 // is told by Noted when that is durable.
 type Note struct {
@@ -119,16 +126,17 @@ type Restart struct{}
 // belong to the state from then on.
 type Configure struct{ Settings Settings }
 
-func (Invite) command()    {}
-func (Acked) command()     {}
-func (Answered) command()  {}
-func (Hangup) command()    {}
-func (Key) command()       {}
-func (Note) command()      {}
-func (Return) command()    {}
-func (Drop) command()      {}
-func (Due) command()       {}
-func (Undo) command()      {}
-func (Drain) command()     {}
-func (Restart) command()   {}
-func (Configure) command() {}
+func (Invite) command()     {}
+func (Acked) command()      {}
+func (Answered) command()   {}
+func (Hangup) command()     {}
+func (Key) command()        {}
+func (Identified) command() {}
+func (Note) command()       {}
+func (Return) command()     {}
+func (Drop) command()       {}
+func (Due) command()        {}
+func (Undo) command()       {}
+func (Drain) command()      {}
+func (Restart) command()    {}
+func (Configure) command()  {}

@@ -21,6 +21,8 @@ func (s *State) Decide(now time.Time, c Command) (Change, error) {
 		return s.hangup(now, c), nil
 	case Key:
 		return s.key(now, c), nil
+	case Identified:
+		return s.identified(now, c), nil
 	case Note:
 		return s.note(c), nil
 	case Return:
@@ -72,6 +74,9 @@ func (s *State) acked(in Acked) (ch Change) {
 	switch {
 	case c.Phase == Retrieving && c.Other == in.Leg:
 		c.Phase, c.At, c.Due = Bridged, "", time.Time{}
+		if c.Told {
+			ch.after(c.introduction(c.Caller))
+		}
 		ch.event(KindRetrieved, &c, "")
 		s.straighten(&ch, &c)
 	case c.Caller == in.Leg && in.Codec != "" && in.Codec != c.Codec:
@@ -111,6 +116,9 @@ func (s *State) answered(in Answered) (ch Change) {
 	ch.put(c)
 	ch.leg(in.Leg, known(in.Record))
 	ch.after(s.bridge(&c))
+	if c.Told {
+		ch.after(c.introduction(c.Caller), c.introduction(c.Other))
+	}
 	ch.event(KindReturned, &c, "")
 	return ch
 }

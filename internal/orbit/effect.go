@@ -57,6 +57,13 @@ type Ring struct {
 	Alert  string // value of Alert-Info, "" = none
 }
 
+// Identify tells a leg's peer who is at the other end now. A leg that has told so
+// already says nothing.
+type Identify struct {
+	Leg   string
+	Party Party
+}
+
 // Bye ends a leg in whatever way its state asks for: BYE, CANCEL or refusal.
 type Bye struct{ Leg, Reason string }
 
@@ -81,6 +88,9 @@ func (e Bridge) LegID() string { return e.Leg }
 
 // LegID implements Effect.
 func (e Ring) LegID() string { return e.Leg }
+
+// LegID implements Effect.
+func (e Identify) LegID() string { return e.Leg }
 
 // LegID implements Effect.
 func (e Bye) LegID() string { return e.Leg }

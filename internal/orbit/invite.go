@@ -128,10 +128,15 @@ func (s *State) transfer(now time.Time, c Call, in Invite) (ch Change) {
 		s.parkAgain(now, &c)
 		answer.Music = s.settings(c.At).Music
 	}
-	ch.put(c)
 	ch.leg(in.Leg, known(in.Record))
 	ch.after(answer)
 	ch.bye(old, "replaced") // RFC 3891 3: the replaced dialog is ended with a BYE
+	if in.Leg == c.Other {
+		ch.introduce(&c, c.Caller)
+	} else {
+		ch.introduce(&c, c.Other, c.Caller)
+	}
+	ch.put(c)
 	ch.event(KindTransferred, &c, "")
 	return ch
 }

@@ -56,6 +56,9 @@ func (s *State) Owed() []Effect {
 			owed = append(owed, Answer{Leg: c.Caller, Call: c.ID, Orbit: c.Home, Peer: c.Other},
 				Answer{Leg: c.Other, Call: c.ID, Orbit: c.Home, Peer: c.Caller, Party: Party{c.Name, c.URI}},
 				s.owedBridge(c))
+			if c.Told {
+				owed = append(owed, c.introduction(c.Caller), c.introduction(c.Other))
+			}
 		}
 	}
 	for _, id := range ending {

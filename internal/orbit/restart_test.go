@@ -78,6 +78,9 @@ func (r *rig) owes(owed []Effect) error {
 		default:
 			want = []Effect{Answer{Leg: id, Call: e.ID, Orbit: e.Home, Peer: e.Caller, Party: Party{e.Name, e.URI}}}
 		}
+		if e := r.calls[l.call]; e != nil && e.Told && (e.Phase == Retrieving || e.Phase == Bridged) {
+			want = append(want, e.introduction(id))
+		}
 		if !slices.Equal(told[id], want) {
 			return fmt.Errorf("leg %s is owed %+v, want %+v", id, told[id], want)
 		}
@@ -96,6 +99,7 @@ func anything(t *rapid.T, n, seq int, legs map[string][]byte) Call {
 	c.Since = moment("since")
 	c.Tries = rapid.IntRange(0, 3).Draw(t, "tries")
 	c.Turn, c.Attempt = rapid.IntRange(0, 3).Draw(t, "turn"), c.Tries
+	c.Told = rapid.Bool().Draw(t, "told")
 	if rapid.Bool().Draw(t, "parker") {
 		c.Parker = bob
 	}

@@ -16,6 +16,7 @@ type party struct {
 	Peer    string // when joined
 	Music   string // when music
 	Orbit   string // whose caller it is or was, "" for the other kind
+	Shown   Party  // whom its phone shows, zero if it was never told
 	arrival int    // callers: place in the order of parking, inherited by a transfer
 	refused error
 }
@@ -39,7 +40,7 @@ func (w *world) carry(e Effect) {
 	p := w.legs[e.LegID()]
 	if p == nil {
 		if ring, ok := e.(Ring); ok {
-			w.legs[ring.Leg] = &party{State: "ringing"}
+			w.legs[ring.Leg] = &party{State: "ringing", Shown: ring.Party}
 			w.rung = append(w.rung, ring)
 			return
 		}
@@ -61,6 +62,8 @@ func (w *world) carry(e Effect) {
 		p.State, p.Music = "music", e.Music
 	case Bridge:
 		w.join(e.Leg, e.Peer)
+	case Identify:
+		p.Shown = e.Party
 	case Noted:
 		w.noted = append(w.noted, e.Leg)
 	case Bye:
@@ -74,6 +77,7 @@ func (w *world) carry(e Effect) {
 
 func (w *world) answer(e Answer, p *party) {
 	if e.Peer != "" {
+		p.Shown = e.Party
 		w.join(e.Leg, e.Peer)
 		return
 	}

@@ -40,7 +40,7 @@ type refusal struct {
 // What the endpoint and the usages on it take.
 const (
 	allow     = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, NOTIFY, SUBSCRIBE"
-	supported = "replaces, timer, 100rel"
+	supported = "replaces, timer, 100rel, from-change"
 	accepted  = "application/sdp, application/dtmf-relay, application/dtmf"
 	events    = "dialog"
 )

@@ -41,6 +41,8 @@ var scenes = map[string]scene{
 	"operator returns":             {play: operatorReturns},
 	"offerless":                    {play: offerless},
 	"caller leaves before a press": {play: callerLeaves},
+	"consultation by identity":     {play: consultByIdentity, orbit: returnsToParker},
+	"connected line":               {play: connectedLine},
 }
 
 func keyed(o *config.Orbit) { o.Transfer = config.Transfer{Enabled: true, Key: "0"} }

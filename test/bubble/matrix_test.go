@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -30,6 +31,8 @@ var scripts = map[string]script{
 	"consultation, transfer":      {play: transferred},
 	"hold, resume, session timer": {play: heldAndResumed},
 	"cancel":                      {play: cancelled},
+	"consultation by identity":    {play: consultedByIdentity},
+	"connected line":              {play: connectedLineFollows},
 }
 
 // fates are what can happen to a packet: it comes after its first
@@ -174,6 +177,33 @@ func heldAndResumed(s *kit.Site) {
 		s.T.Errorf("%d session refreshes in a minute, want 1", n)
 	}
 	c.Hangup()
+}
+
+func consultedByIdentity(s *kit.Site) {
+	bob := s.Phone("bob")
+	c := bob.Call("701", phone.Opts{})
+	c.Media.Talk(0x21)
+	c.Update(phone.Asserted("Ann", ann)).Expect(200)
+	back := bob.Ringing(after + trouble)
+	if from := back.Request().Get("From"); !strings.Contains(from, ann) {
+		s.T.Errorf("called back by %s", from)
+	}
+	back.Reply(180)
+	back.Pickup()
+	joined(s, back, c)
+	hangup(back, c)
+}
+
+func connectedLineFollows(s *kit.Site) {
+	alice, bob := s.Phone("alice"), s.Phone("bob")
+	parked := park(alice, bob)
+	fetched := bob.Call("*4701", phone.Opts{})
+	joined(s, fetched, parked)
+	parked.Update(phone.Asserted("Ann", ann)).Expect(200)
+	time.Sleep(trouble)
+	shows(s, fetched, "INVITE", ann)
+	joined(s, fetched, parked)
+	hangup(fetched, parked)
 }
 
 func cancelled(s *kit.Site) {
