@@ -91,18 +91,7 @@ func (m *Manager) facts(req *sipua.Request) (orbit.Invite, error) {
 	from := sipua.Identity(req.Request, req.Trusted)
 	in.Name, in.URI = from.Display, bare(from.URI)
 	in.Self, _ = p.returnTarget(in.URI, req.Recipient.Host)
-	for _, name := range p.ParkerHeaders {
-		name = strings.ToLower(name)
-		if _, ok := sipua.Header(req.Request, name); !ok {
-			continue
-		}
-		in.Referred = true
-		if a, ok := sipua.Addr(req.Request, name); ok {
-			if in.Parker, ok = p.returnTarget(a.URI.String(), req.Recipient.Host); ok {
-				break // the first that a return may call
-			}
-		}
-	}
+	in.Parker, in.Referred = p.parker(req)
 	r, err := sipua.ReplacesOf(req.Request)
 	switch {
 	case err != nil:

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strings"
 )
 
 // check walks every index of the state, and compares it with the world.
@@ -214,7 +215,8 @@ func (r *rig) checkWorld() error {
 			if caller.State != "joined" || caller.Peer != e.Other || other.State != "joined" || other.Peer != e.Caller {
 				return fmt.Errorf("call %s is %s: caller %+v, other %+v", id, e.Phase, caller, other)
 			}
-			if other.Shown != (Party{e.Name, e.URI}) || e.Phase == Bridged && caller.Shown != (Party{}) && caller.Shown != (Party{e.With.Name, e.With.URI}) {
+			// A return shows the orbit before the name.
+			if other.Shown.URI != e.URI || !strings.HasSuffix(other.Shown.Name, e.Name) || e.Phase == Bridged && caller.Shown != (Party{}) && caller.Shown != (Party{e.With.Name, e.With.URI}) {
 				return fmt.Errorf("call %s of %s with %+v: shown are %+v and %+v", id, e.URI, e.With, caller.Shown, other.Shown)
 			}
 		}

@@ -1,6 +1,7 @@
 package bubble
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -216,6 +217,40 @@ func TestWithoutATransferKeyKeysDoNothing(t *testing.T) {
 		}
 		parked.Hangup()
 	})
+}
+
+// What carriers write is read where somebody chose it, and believed no more than
+// Referred-By is.
+func TestOtherHeadersNameTheParkerByChoice(t *testing.T) {
+	chosen := func(c *config.Config) {
+		c.Park.ParkerHeaders = append(c.Park.ParkerHeaders, "Diversion", "History-Info")
+	}
+	for name, header := range map[string]string{
+		"Diversion":    "Diversion: \"Bob\" <sip:%s>;reason=unconditional",
+		"History-Info": "History-Info: <sip:%s?Reason=SIP%%3Bcause%%3D302>;index=1, <sip:701@10.0.0.1>;index=1.1;mp=1",
+	} {
+		for whose, c := range map[string]struct {
+			uri       string
+			configure kit.Configure
+			returned  bool
+		}{
+			"bob, chosen": {"bob@10.0.1.2", chosen, true}, "bob, not chosen": {"bob@10.0.1.2", nil, false},
+			"a number outside": {"00900123456789@10.0.1.2", chosen, false}, "a stranger": {"bob@192.0.2.7", chosen, false},
+		} {
+			t.Run(name+" of "+whose, func(t *testing.T) {
+				runWith(t, c.configure, func(s *kit.Site) {
+					alice, bob := s.Phone("alice"), s.Phone("bob")
+					parked := alice.Call("701", phone.Opts{Headers: []string{fmt.Sprintf(header, c.uri)}})
+					if back := bob.Rings(after + time.Second); (back != nil) != c.returned {
+						s.T.Errorf("bob is called back: %t, want %t", back != nil, c.returned)
+					} else if back != nil {
+						back.Reply(486)
+					}
+					parked.Hangup()
+				})
+			})
+		}
+	}
 }
 
 func TestAReturnCallsNobodyWhomAStrangerNamed(t *testing.T) {
