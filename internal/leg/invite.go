@@ -16,6 +16,10 @@ import (
 // Invite takes an INVITE outside of a dialog: it parses the offer, binds a
 // port, and asks for a decision, whose effects answer or refuse it.
 func (m *Manager) Invite(req *sipua.Request) {
+	if m.looped(req) {
+		m.refuse(req, errLoop)
+		return
+	}
 	if l := m.begun(req); l != nil {
 		l.post(func() { l.again(req) })
 		return

@@ -61,6 +61,7 @@ type Leg struct {
 	unsure    bool           // restored, and perhaps our ACK was never sent
 	asked     uint32         // CSeq of the INVITE that the peer began with; 0 = we did
 	key       string         // in the manager's maps of restored legs
+	placed    string         // Call-ID of our INVITE that it began with
 	stale     bool           // restored when nobody waited for its 200 any more
 	away      netip.AddrPort // where the media of a restored leg is now, to be told after the ACK
 	moving    bool           // the peer has not answered yet that it knows
@@ -98,6 +99,8 @@ type exchange struct {
 	target   sipua.Target  // and where it is sent
 	answer   *sip.Response // its 2xx, not acknowledged before that is durable
 	rang     bool          // the phone that is called by it
+	moved    []string      // whom its 3xx names
+	declined []dialog.ID   // of its answers that were too late
 	acked    bool          // the 2xx to ours has been acknowledged
 	busy     bool          // a re-INVITE is under way
 }
@@ -282,7 +285,7 @@ func (l *Leg) finish(code int) {
 func (l *Leg) report(code int) {
 	if !l.reported {
 		l.reported = true
-		l.m.tell(orbit.Hangup{Leg: l.id, Code: code, Rang: l.outbound.rang, Lost: l.unmet()})
+		l.m.tell(orbit.Hangup{Leg: l.id, Code: code, Rang: l.outbound.rang, Moved: l.outbound.moved, Lost: l.unmet()})
 	}
 }
 

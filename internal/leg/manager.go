@@ -62,12 +62,13 @@ type Manager struct {
 	legs    map[string]*Leg
 	began   map[string]*Leg // restored ones, by the INVITE that the peer began with
 	calling map[string]*Leg // restored ones whose INVITE of ours is lost, by Call-ID
+	ours    map[string]*Leg // those that began with an INVITE of ours, by Call-ID
 	empty   chan struct{}   // closed when the last leg goes, if somebody waits
 }
 
 // New returns a manager; ctx bounds the requests that it sends.
 func New(ctx context.Context, o Options) *Manager {
-	m := &Manager{o: o, ctx: ctx, legs: map[string]*Leg{}, began: map[string]*Leg{}, calling: map[string]*Leg{}}
+	m := &Manager{o: o, ctx: ctx, legs: map[string]*Leg{}, began: map[string]*Leg{}, calling: map[string]*Leg{}, ours: map[string]*Leg{}}
 	m.policy.Store(o.Policy)
 	return m
 }
@@ -142,6 +143,7 @@ func (m *Manager) forget(l *Leg) {
 	delete(m.legs, l.id)
 	delete(m.began, l.key)
 	delete(m.calling, l.key)
+	delete(m.ours, l.placed)
 	if len(m.legs) == 0 && m.empty != nil {
 		close(m.empty)
 		m.empty = nil

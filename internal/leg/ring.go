@@ -3,6 +3,7 @@ package leg
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/emiago/sipgo/sip"
 
@@ -121,6 +122,7 @@ func (l *Leg) call(e orbit.Ring, to destination, prefer string, err error) {
 	l.last = sdp.Offer(l.local, preferred(l.local.Codecs, prefer))
 	l.party, l.told = e.Party, e.Party
 	req := l.invite(e, to)
+	l.m.called(l, sipua.CallID(req))
 	to.target.Branch = sipua.NewBranch()
 	l.outbound.text, l.outbound.target = sipua.Text(req), to.target
 	// Written down first: after a crash it has to be taken back.
@@ -145,8 +147,9 @@ func (l *Leg) invite(e orbit.Ring, to destination) *sip.Request {
 	req.AppendHeader(&contact)
 	req.AppendHeader(sip.NewHeader("Allow", allow))
 	req.AppendHeader(l.m.o.Endpoint.Supported())
-	// RFC 3841 and 3840: no mailbox takes the caller.
-	req.AppendHeader(sip.NewHeader("Reject-Contact", `*;actor="msg-taker"`))
+	if e.Person { // RFC 3841 and 3840: no mailbox takes the caller
+		req.AppendHeader(sip.NewHeader("Reject-Contact", `*;actor="msg-taker"`))
+	}
 	if e.Party.URI != "" {
 		req.AppendHeader(sip.NewHeader("P-Asserted-Identity", nameAddr(e.Party)))
 	}
@@ -185,7 +188,12 @@ func (l *Leg) progress(res *sip.Response, err error) {
 	case res.StatusCode < 300:
 		l.connected(res)
 	default:
-		l.log.Info().Int("code", res.StatusCode).Msg("return refused")
+		l.outbound.moved = l.m.policy.Load().elsewhere(res, l.outbound.ours.Request().Recipient)
+		ev := l.log.Info().Int("code", res.StatusCode)
+		if len(l.outbound.moved) > 0 {
+			ev.Strs("moved", l.outbound.moved)
+		}
+		ev.Msg("return refused")
 		l.finish(res.StatusCode)
 	}
 }
@@ -233,7 +241,7 @@ func (l *Leg) connected(res *sip.Response) {
 	}
 	l.session.accept(l, res)
 	l.life.start(l)
-	l.m.tell(orbit.Answered{Leg: l.id, Record: l.record()})
+	l.m.tell(orbit.Answered{Leg: l.id, Machine: machine(res), Record: l.record()})
 }
 
 // confirm acknowledges the answer to our INVITE, once it is written down: a
@@ -250,9 +258,13 @@ func (l *Leg) confirm() {
 	}
 }
 
-// decline ends a dialog that a fork made and nobody wants.
+// decline ends a dialog that a fork made and nobody wants (RFC 3261 13.2.2.4).
 func (l *Leg) decline(d dialog.Dialog, res *sip.Response) {
 	l.sendACK(&d, res)
+	if slices.Contains(l.outbound.declined, d.ID) {
+		return // its 200 again
+	}
+	l.outbound.declined = append(l.outbound.declined, d.ID)
 	bye, err := d.NewRequest(sip.BYE)
 	if err != nil {
 		return // logged with the ACK

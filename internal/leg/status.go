@@ -18,6 +18,7 @@ var (
 	errEncoding  = errors.New("unsupported encoding of the body")
 	errReplaces  = errors.New("unusable Replaces")
 	errCancelled = errors.New("cancelled")
+	errLoop      = errors.New("invite of our own")
 )
 
 // status is how a refusal is answered.
@@ -73,6 +74,7 @@ var statuses = []struct {
 	{errBody, status{code: 415, reason: "body", header: "Accept", value: "application/sdp"}},
 	{errEncoding, status{code: 415, reason: "body", header: "Accept-Encoding", value: "identity"}},          // RFC 3261 8.2.3
 	{errTooBrief, status{code: 422, reason: "session_timer", header: "Min-SE", value: strconv.Itoa(minSE)}}, // RFC 4028 6
+	{errLoop, status{code: 482, reason: "loop"}},                                                            // RFC 3261 8.2.2.2, 16.3
 	{errCancelled, status{code: 487, reason: "cancelled"}},
 	{sdp.ErrSyntax, status{code: 400, reason: "sdp"}},
 	{sdp.ErrNoCodec, status{code: 488, reason: "codec", header: "Warning", value: `305 parkd "Incompatible media format"`}},

@@ -206,3 +206,21 @@ func (m *Manager) lost(callID string) *Leg {
 	defer m.mu.Unlock()
 	return m.calling[callID]
 }
+
+// called has an INVITE of ours known that comes back to us.
+func (m *Manager) called(l *Leg, callID string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	l.placed = callID
+	m.ours[callID] = l
+}
+
+// looped reports whether an INVITE is one of ours that was sent back to us: the
+// phone that a return calls forwards to an orbit. It must not be parked and so
+// answered in the parker's name.
+func (m *Manager) looped(req *sipua.Request) bool {
+	id := sipua.CallID(req.Request)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.ours[id] != nil || m.calling[id] != nil
+}

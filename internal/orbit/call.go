@@ -53,6 +53,8 @@ type Call struct {
 	Attempt int       `json:"attempt,omitempty"`
 	Asked   bool      `json:"asked,omitempty"` // the return was asked for: not by timeout.action
 	Turn    int       `json:"turn,omitempty"`  // numbers the call's parkings: a new alias each
+	Rung    string    `json:"rung,omitempty"`  // URIs that the return has called, the last one now, with spaces between
+	Then    string    `json:"then,omitempty"`  // URIs that it may call then, of a 3xx
 	Guard   time.Time `json:"guard,omitzero"`  // until then nobody may take Other's place
 }
 

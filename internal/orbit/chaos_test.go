@@ -154,7 +154,7 @@ func (c *chaos) result(t *rapid.T) Command {
 		}
 	case 2:
 		if leg := c.some(t, "ringing"); leg != "" {
-			return Answered{Leg: leg, Record: []byte(leg)}
+			return Answered{Leg: leg, Record: []byte(leg), Machine: rapid.IntRange(0, 3).Draw(t, "machine") == 0}
 		}
 	case 3: // somebody who was told to end answers all the same
 		if leg := c.some(t, "ended"); leg != "" {
@@ -163,7 +163,7 @@ func (c *chaos) result(t *rapid.T) Command {
 	case 4:
 		if leg := c.some(t, "music", "joined", "ringing"); leg != "" {
 			c.w.end(leg)
-			return Hangup{Leg: leg, Code: 486}
+			return c.refusal(t, leg)
 		}
 	case 5:
 		if leg := c.some(t, "music", "joined"); leg != "" {
@@ -189,6 +189,15 @@ func identity(t *rapid.T) Identity {
 		i.Self = uri
 	}
 	return i
+}
+
+// refusal draws how a leg ends by itself.
+func (c *chaos) refusal(t *rapid.T, leg string) Hangup {
+	in := Hangup{Leg: leg, Code: rapid.SampledFrom([]int{486, 480, 302, 302, 302, 603, 0}).Draw(t, "code"), Rang: rapid.Bool().Draw(t, "rang")}
+	if in.Code == 302 {
+		in.Moved = rapid.SliceOfN(rapid.SampledFrom([]string{bob, "sip:BOB@example.com", "sip:ann@example.com", "sip:1@example.com", "sip:eve@example.com", "sip:fay@example.com", "sip:gil@example.com", "sip:hal@example.com"}), 0, 4).Draw(t, "moved")
+	}
+	return in
 }
 
 // order draws what an operator asks for.

@@ -121,6 +121,9 @@ func (r *rig) checkCalls() error {
 		if e.Phase == Parked && e.With != (Identity{}) {
 			return fmt.Errorf("call %s is parked with %+v", id, e.With)
 		}
+		if err := r.checkRung(&e.Call); err != nil {
+			return err
+		}
 		if e.fetchable() {
 			aliases++
 			if r.alias[e.Alias().CallID] != e {
@@ -133,6 +136,26 @@ func (r *rig) checkCalls() error {
 	}
 	if aliases != len(r.alias) {
 		return fmt.Errorf("%d aliases for %d calls that may be fetched", len(r.alias), aliases)
+	}
+	return nil
+}
+
+// checkRung: a return calls nobody twice, and only so many.
+func (r *rig) checkRung(c *Call) error {
+	rung := strings.Fields(c.Rung)
+	if c.Phase != Returning {
+		if c.Phase == Parked && c.Rung+c.Then != "" {
+			return fmt.Errorf("call %s is parked and returns: %+v", c.ID, c)
+		}
+		return nil
+	}
+	if len(rung) == 0 || len(rung) > maxRung || rung[len(rung)-1] != c.With.Self {
+		return fmt.Errorf("call %s has called %q", c.ID, rung)
+	}
+	for i, uri := range rung {
+		if slices.ContainsFunc(rung[:i], func(s string) bool { return strings.EqualFold(s, uri) }) {
+			return fmt.Errorf("call %s has called %q", c.ID, rung)
+		}
 	}
 	return nil
 }

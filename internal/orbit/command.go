@@ -64,16 +64,20 @@ type Acked struct {
 
 // Answered says that the party whom a return called has answered.
 type Answered struct {
-	Leg    string
-	Record []byte
+	Leg     string
+	Machine bool // it says of itself that it is none: a mailbox, an announcement
+	Record  []byte
 }
 
 // Hangup says that a leg has ended, however it did: BYE, CANCEL, an error
 // response to our INVITE, no ACK, a dead peer, or our own Bye.
 type Hangup struct {
-	Leg   string
-	Code  int  // SIP status that ended an INVITE of ours, 0 if none
-	Rang  bool // and its phone had rung before
+	Leg  string
+	Code int  // SIP status that ended an INVITE of ours, 0 if none
+	Rang bool // and its phone had rung before
+	// Moved are the URIs that a 3xx names and a return may call, the one that is
+	// preferred first.
+	Moved []string
 	Reply bool // the leg waits for Noted: its peer's BYE is answered then
 	// Ending: our BYE is not answered yet, and the leg is known until another
 	// Hangup: should the server go down, the next one sends another BYE.

@@ -16,7 +16,7 @@ func (s *State) Decide(now time.Time, c Command) (Change, error) {
 	case Acked:
 		return s.acked(c), nil
 	case Answered:
-		return s.answered(c), nil
+		return s.answered(now, c), nil
 	case Hangup:
 		return s.hangup(now, c), nil
 	case Key:
@@ -104,22 +104,14 @@ func (s *State) straighten(ch *Change, c *Call) {
 	}
 }
 
-// answered: the parker has the caller, unless somebody was faster.
-func (s *State) answered(in Answered) (ch Change) {
+// answered: whoever a return called has answered, unless somebody was faster.
+func (s *State) answered(now time.Time, in Answered) (ch Change) {
 	e := s.call(in.Leg)
 	if e == nil || e.Phase != Returning || e.Other != in.Leg {
 		ch.bye(in.Leg, "no longer wanted")
 		return ch
 	}
-	c := e.Call
-	c.Phase, c.At, c.Due = Bridged, "", time.Time{}
-	ch.put(c)
-	ch.leg(in.Leg, known(in.Record))
-	ch.after(s.bridge(&c))
-	if c.Told {
-		ch.after(c.introduction(c.Caller), c.introduction(c.Other))
-	}
-	ch.event(KindReturned, &c, "")
+	s.returned(now, &ch, e.Call, in)
 	return ch
 }
 
@@ -147,7 +139,7 @@ func (s *State) hangup(now time.Time, in Hangup) (ch Change) {
 	case c.Phase == Bridged:
 		ch.end(&c, "retriever hung up", c.Caller)
 	case c.Phase == Returning:
-		s.returnFailed(now, &ch, c, failure(in.Code, in.Rang))
+		s.refused(now, &ch, c, in)
 	default:
 		s.retrieveFailed(now, &ch, c)
 	}
@@ -189,6 +181,7 @@ func (ch *Change) end(c *Call, reason, left string) {
 const (
 	unconfirmed  = "retriever did not confirm"
 	restarted    = "restarted"
+	machine      = "answered by a machine"
 	unavailable  = "answered 480 at once"
 	answeredWith = "answered "
 )

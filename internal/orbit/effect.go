@@ -55,6 +55,7 @@ type Ring struct {
 	Orbit  string
 	Party  Party  // the caller, as the called phone shows them
 	Alert  string // value of Alert-Info, "" = none
+	Person bool   // no machine is to answer
 }
 
 // Identify tells a leg's peer who is at the other end now. A leg that has told so

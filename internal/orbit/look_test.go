@@ -63,6 +63,7 @@ func TestEventResult(t *testing.T) {
 		{"declined", Event{Kind: KindKept, Detail: failure(603, true)}, "busy"},
 		{"do not disturb", Event{Kind: KindKept, Detail: failure(480, false)}, "busy"},
 		{"not answered for a while", Event{Kind: KindKept, Detail: failure(480, true)}, "no_answer"},
+		{"a mailbox", Event{Kind: KindKept, Detail: machine}, "mailbox"},
 		{"a retrieve", Event{Kind: KindKept, Detail: unconfirmed}, ""},
 		{"cut off by a restart", Event{Kind: KindKept, Detail: restarted}, ""},
 	}

@@ -2,7 +2,9 @@ package orbit
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -50,6 +52,7 @@ func (s *State) arm(now time.Time, c *Call) {
 // to nothing. The next return is a time-out away.
 func (s *State) parkAgain(now time.Time, c *Call) {
 	c.Phase, c.Other, c.With, c.Guard, c.Asked = Parked, "", Identity{}, time.Time{}, false
+	c.Rung, c.Then = "", ""
 	s.arm(now, c)
 }
 
@@ -65,6 +68,7 @@ func (s *State) fallsDue(now time.Time, ch *Change, c Call) {
 		ch.put(c)
 		return
 	}
+	c.Rung, c.Then = "", ""
 	s.ring(now, ch, c, target)
 }
 
@@ -74,22 +78,71 @@ func (s *State) ask(now time.Time, ch *Change, c Call) bool {
 	if target == "" {
 		return false
 	}
-	c.Asked = true
+	c.Asked, c.Rung, c.Then = true, "", ""
 	s.ring(now, ch, c, target)
 	return true
 }
 
-// ring starts a return: target is called on a leg of its own while the caller
-// keeps their place and the music.
+// ring calls target for a return, on a leg of its own, while the caller keeps
+// their place and the music.
 func (s *State) ring(now time.Time, ch *Change, c Call, target string) {
 	c.Attempt++
 	c.Phase, c.Due = Returning, now.Add(s.settings(c.At).Timeout.Ring)
 	c.Other = c.ID + "." + strconv.Itoa(c.Attempt)
 	c.With = Identity{URI: target, Self: target}
+	c.Rung = strings.TrimSpace(c.Rung + " " + target)
 	ch.put(c)
 	ch.leg(c.Other, []byte{})
-	ch.after(Ring{Leg: c.Other, Call: c.ID, Target: target, Caller: c.Caller, Orbit: c.Home, Party: s.shown(&c), Alert: s.set.Return.AlertInfo})
+	ch.after(Ring{
+		Leg: c.Other, Call: c.ID, Target: target, Caller: c.Caller, Orbit: c.Home, Party: s.shown(&c),
+		Alert: s.set.Return.AlertInfo, Person: c.personal(),
+	})
 	ch.event(KindReturning, &c, target)
+}
+
+// personal reports whether the return is for the parker: the fallback may be a
+// machine, for somebody has set it so.
+func (c *Call) personal() bool {
+	first, _, _ := strings.Cut(c.Rung, " ")
+	return first == c.Parker
+}
+
+// maxRung is how many a return calls at most, one after the other.
+const maxRung = 5
+
+// refused: the next of those whom a 3xx named is called for the same return (RFC
+// 3261 8.1.3.4), unless nobody anywhere takes the call (21.6). None of them twice,
+// and never ourselves: that ends where numbers are forwarded in a circle.
+func (s *State) refused(now time.Time, ch *Change, c Call, in Hangup) {
+	then := slices.Concat(in.Moved, strings.Fields(c.Then))
+	rung := strings.Fields(c.Rung)
+	for i, target := range then {
+		again := slices.ContainsFunc(rung, func(uri string) bool { return strings.EqualFold(uri, target) })
+		if again || s.parker(target) == "" || in.Code >= 600 || len(rung) >= maxRung {
+			continue
+		}
+		c.Then = strings.Join(then[i+1:], " ")
+		s.ring(now, ch, c, target)
+		return
+	}
+	s.returnFailed(now, ch, c, failure(in.Code, in.Rang))
+}
+
+// returned: the parker has the caller. Of a machine nobody has anything.
+func (s *State) returned(now time.Time, ch *Change, c Call, in Answered) {
+	ch.leg(in.Leg, known(in.Record))
+	if in.Machine && c.personal() {
+		ch.bye(in.Leg, machine)
+		s.returnFailed(now, ch, c, machine)
+		return
+	}
+	c.Phase, c.At, c.Due, c.Rung, c.Then = Bridged, "", time.Time{}, "", ""
+	ch.put(c)
+	ch.after(s.bridge(&c))
+	if c.Told {
+		ch.after(c.introduction(c.Caller), c.introduction(c.Other))
+	}
+	ch.event(KindReturned, &c, "")
 }
 
 // returnFailed: parked still, tried again a time-out later.

@@ -74,6 +74,12 @@ const slack = 60 * time.Millisecond
 // itself.
 func (st *stage) pickup(r *rung, caller *phone.Call) *phone.Call {
 	st.T.Helper()
+	return st.pickupOr(r, caller, func() {})
+}
+
+// pickupOr is pickup while something else goes on.
+func (st *stage) pickupOr(r *rung, caller *phone.Call, meanwhile func()) *phone.Call {
+	st.T.Helper()
 	var picked []*phone.Call
 	pick := func(c *phone.Call) {
 		c.Reply(180)
@@ -85,6 +91,7 @@ func (st *stage) pickup(r *rung, caller *phone.Call) *phone.Call {
 	pick(r.Call)
 	var now *phone.Call
 	if !st.eventually(prompt, func() bool {
+		meanwhile()
 		if c := r.by.Rings(0); c != nil {
 			pick(c)
 		}
@@ -210,4 +217,26 @@ func transferKey(st *stage) {
 		}
 	}
 	st.hangup(parked, st.pickup(&rung{back, bob}, parked))
+}
+
+// returnMoved: the parker's phone names another one, each time it is called.
+func returnMoved(st *stage) {
+	alice, bob, carol := st.Phone("alice"), st.Phone("bob"), st.Phone("carol")
+	parked, since := st.parkAt(alice, referred(bob))
+	first := st.back(since.add(sceneAfter), nil, bob)
+	first.Reply(302, elsewhere("<"+carol.URI()+">"))
+	again := func() {
+		if c := bob.Rings(0); c != nil {
+			c.Reply(302, elsewhere("<"+carol.URI()+">"))
+		}
+	}
+	var back *phone.Call
+	if !st.eventually(callOff+prompt, func() bool {
+		again()
+		back = carol.Rings(0)
+		return back != nil
+	}) {
+		st.T.Fatal("the phone that was named is not rung")
+	}
+	st.hangup(parked, st.pickupOr(&rung{back, carol}, parked, again))
 }

@@ -29,6 +29,7 @@ var scenes = map[string]scene{
 	"bridged, moves":               {play: bridgedMoves},
 	"return answered":              {play: returnAnswered, orbit: returns},
 	"return to somebody busy":      {play: returnBusy, orbit: returns},
+	"return to a phone that moved": {play: returnMoved, orbit: returns},
 	"return unanswered, fallback":  {play: returnUnanswered, orbit: returns},
 	"return, fetched meanwhile":    {play: returnFetched, orbit: returns},
 	"return, caller hangs up":      {play: returnInVain, orbit: returns},

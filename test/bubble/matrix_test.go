@@ -27,6 +27,8 @@ var scripts = map[string]script{
 	"park, press, hang up":        {play: pressed},
 	"park, return, answer":        {play: returned},
 	"park, return, busy, fetch":   {play: refusedThenFetched},
+	"park, return, 302, answer":   {play: movedThenAnswered},
+	"park, return, mailbox":       {play: mailboxThenAnswered},
 	"park, return, fetch":         {play: fetchedWhileReturning},
 	"consultation, transfer":      {play: transferred},
 	"hold, resume, session timer": {play: heldAndResumed},
@@ -138,6 +140,30 @@ func refusedThenFetched(s *kit.Site) {
 	fetched := bob.Call("*4701", phone.Opts{})
 	joined(s, fetched, parked)
 	hangup(fetched, parked)
+}
+
+func movedThenAnswered(s *kit.Site) {
+	alice, bob, carol := s.Phone("alice"), s.Phone("bob"), s.Phone("carol")
+	parked := park(alice, bob)
+	bob.Ringing(after+trouble).Reply(302, elsewhere("<"+carol.URI()+">"))
+	back := carol.Ringing(trouble)
+	back.Reply(180)
+	back.Pickup()
+	joined(s, back, parked)
+	hangup(back, parked)
+}
+
+func mailboxThenAnswered(s *kit.Site) {
+	alice, bob := s.Phone("alice"), s.Phone("bob")
+	parked := park(alice, bob)
+	mailbox := bob.Ringing(after + trouble)
+	mailbox.Features(";automata")
+	mailbox.Pickup()
+	mailbox.ExpectEnd(trouble)
+	back := bob.Ringing(after + trouble)
+	back.Pickup()
+	joined(s, back, parked)
+	hangup(parked, back)
 }
 
 func fetchedWhileReturning(s *kit.Site) {

@@ -108,6 +108,9 @@ func (p *plain) details(e *event) string {
 			list = append(list, name+": "+replace.Replace(v))
 		}
 	}
+	if m.Response() && m.Code()/100 == 3 {
+		list = append(list, "Contact: "+strings.Join(m.All("Contact"), ", "))
+	}
 	if b := body(m); b != "" {
 		list = append(list, replace.Replace(b))
 	}

@@ -107,6 +107,9 @@ func (p *Phone) acked(m *wire.Message) {
 		if seq, method := s.request.CSeq(); method != "INVITE" || s.request.CallID() != m.CallID() || seq != n {
 			continue
 		}
+		if s.request.ToTag() == "" && s.tag != m.ToTag() { // of another fork
+			continue
+		}
 		if !s.stopped {
 			s.stopped = true
 			close(s.stop)
@@ -121,21 +124,23 @@ func (p *Phone) acked(m *wire.Message) {
 
 // cancel answers a CANCEL and the INVITE that it takes back (RFC 3261 9.2).
 func (p *Phone) cancel(s *served) {
+	code := 481
 	for _, c := range p.calls {
 		in := c.invite
 		if in == nil || in.request.Branch() != s.request.Branch() {
 			continue
 		}
-		s.tag = in.tag // RFC 3261 9.2: as in the response to the INVITE
-		p.answer(s, 200)
+		if code = 200; s.final == 0 {
+			s.tag = in.tag // RFC 3261 9.2: as in the response to the INVITE
+			p.answer(s, code)
+		}
 		if in.final == 0 {
 			c.cancelled = time.Now()
 			p.answer(in, 487)
 			c.end()
 		}
-		return
 	}
-	p.answer(s, 481)
+	p.answer(s, code)
 }
 
 // ring takes an INVITE that starts a call; the test decides about it.
