@@ -43,6 +43,7 @@ type scene struct {
 	dir     string // a fresh folder for each scene: homes, configurations, logs
 	net     string // "127.80.3."
 	proxied bool   // there is a proxy between phones and parkd
+	seeded  int64  // second in which the last Twinkle was started
 }
 
 // newScene starts a parallel scenario that needs the named programs.

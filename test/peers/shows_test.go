@@ -31,12 +31,15 @@ const (
 	transfersBlind
 	transfersAttended
 	keepsWhenFull
+	changesByReinvite
+	changesByUpdate
 	fetchesByCode
 	isCalledBack
 	comesBack
 	goesBackByRFC4733
 	goesBackByINFO
 	holdsWhileParked
+	keysByRFC4733
 	queues
 	transcodes
 	encrypts
@@ -58,12 +61,15 @@ var featureNames = [features]string{
 	transfersBlind:    "transfers a caller to an orbit, blind",
 	transfersAttended: "transfers a caller to its own call at the orbit (Replaces)",
 	keepsWhenFull:     "transfers to a full orbit, and keeps the caller",
+	changesByReinvite: "a switch says who is on its call now, by re-INVITE: transferred",
+	changesByUpdate:   "a switch says who is on its call now, by UPDATE: transferred",
 	fetchesByCode:     "fetches by `*4701`, both hear each other, either ends both",
 	isCalledBack:      "is called back by a return",
 	comesBack:         "is given back to the parker by a return",
 	goesBackByRFC4733: "goes back by the transfer key, RFC 4733",
 	goesBackByINFO:    "goes back by the transfer key, INFO",
 	holdsWhileParked:  "holds and resumes while parked",
+	keysByRFC4733:     "sends keys to the other party, RFC 4733",
 	queues:            "two in one orbit, fetched in their order",
 	transcodes:        "G.722 at one end, A-law at the other",
 	encrypts:          "is parked and fetches over TLS",

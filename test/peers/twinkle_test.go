@@ -2,7 +2,10 @@
 
 package peers
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // A twinkle is a running twinkle-console: it answers by itself and follows
 // transfers, copying Referred-By as RFC 3892 says.
@@ -68,9 +71,12 @@ func (s *scene) twinkleWithKeys(user string, tone float64, proxy, password, keys
 			s.Logf("%s, its SIP log:\n%s", user, tail(home+"/.twinkle/twinkle.log", 150))
 		}
 	})
+	// Its random numbers, and so its Call-IDs and tags, depend on the second only.
+	s.eventually(func() bool { return time.Now().Unix() > s.seeded }, "another second")
 	tw.proc = s.start(user, home, false, "twinkle-console", user+".cfg")
 	tw.say(s, "auto_answer -a on")
 	tw.expect(s, "Auto answer enabled", 1)
 	s.answersOptions("udp", fmt.Sprintf("127.0.0.1:%d", port), user)
+	s.seeded = time.Now().Unix()
 	return tw
 }
