@@ -159,6 +159,12 @@ func (p *latePort) OnKey(f func(byte)) {
 	}
 }
 
+// Press implements Port.
+func (p *latePort) Press(digit byte, long time.Duration) bool {
+	port := p.there()
+	return port != nil && port.Press(digit, long)
+}
+
 // OnPlace implements Port.
 func (p *latePort) OnPlace(f func()) {
 	p.mu.Lock()

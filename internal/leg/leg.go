@@ -73,6 +73,8 @@ type Leg struct {
 	party     orbit.Party    // who is at the other end
 	told      orbit.Party    // and whom the peer knows there
 	telling   bool           // it is being told
+	able      able           // what the peer takes
+	infos     infos          // that wait for what becomes of their keys
 	inbound   exchange       // their INVITE or re-INVITE
 	outbound  exchange       // ours
 	forks     forks          // whom our first INVITE has reached
@@ -125,6 +127,10 @@ func (l *Leg) carry(e orbit.Effect) {
 		}
 	case orbit.Identify:
 		l.introduce(e.Party)
+	case orbit.PassKey:
+		l.passKey(e.Key)
+	case orbit.KeyTaken:
+		l.keyTaken(e.Info, sip.StatusOK)
 	case orbit.Noted:
 		l.noted()
 	case orbit.Bye:
@@ -248,7 +254,7 @@ func (l *Leg) settle(s state) {
 	}
 }
 
-// abandon lets go of what waits for the journal: the dialog is over.
+// abandon lets go of what waits for an answer of ours: the dialog is over.
 func (l *Leg) abandon() {
 	if x := &l.inbound; x.busy && x.request != nil && x.response == nil {
 		_ = x.request.Reply(sip.StatusRequestTerminated, "") // RFC 3261 15.1.2
@@ -257,6 +263,9 @@ func (l *Leg) abandon() {
 		if w.request != nil {
 			l.reply(w.request, sip.StatusCallTransactionDoesNotExists)
 		}
+	}
+	for info := range l.infos {
+		l.keyTaken(info, sip.StatusCallTransactionDoesNotExists)
 	}
 	l.skip += len(l.waiting)
 	l.waiting = nil

@@ -19,17 +19,18 @@ type Media interface {
 // silent is the port of a leg that has none yet.
 type silent struct{}
 
-func (silent) LocalPort() uint16    { return 0 }
-func (silent) Set(sdp.Agreed)       {}
-func (silent) Play(string)          {}
-func (silent) Say([]string, string) {}
-func (silent) Join(Port)            {}
-func (silent) Part(Port)            {}
-func (silent) OnKey(func(byte))     {}
-func (silent) Place() []byte        { return nil }
-func (silent) OnPlace(func())       {}
-func (silent) Heard() time.Time     { return time.Time{} }
-func (silent) Close()               {}
+func (silent) LocalPort() uint16              { return 0 }
+func (silent) Set(sdp.Agreed)                 {}
+func (silent) Play(string)                    {}
+func (silent) Say([]string, string)           {}
+func (silent) Join(Port)                      {}
+func (silent) Part(Port)                      {}
+func (silent) OnKey(func(byte))               {}
+func (silent) Press(byte, time.Duration) bool { return false }
+func (silent) Place() []byte                  { return nil }
+func (silent) OnPlace(func())                 {}
+func (silent) Heard() time.Time               { return time.Time{} }
+func (silent) Close()                         {}
 
 // Port is the media of one leg. Its methods may be called from any goroutine,
 // do not block, and do nothing after Close.
@@ -43,8 +44,11 @@ type Port interface {
 	Join(peer Port)         // relay to and from the peer's port; ends music on both
 	Part(peer Port)         // the end of Join
 	OnKey(func(digit byte)) // RFC 4733 presses
-	Place() []byte          // where its stream may be resumed from, opaque here
-	OnPlace(func())         // is told when Place should be written down again
-	Heard() time.Time       // when the peer last sent anything; zero = never
+	// Press sends a key as RFC 4733 has it; false where the port is joined with none
+	// or the peer takes no such keys.
+	Press(digit byte, long time.Duration) bool
+	Place() []byte    // where its stream may be resumed from, opaque here
+	OnPlace(func())   // is told when Place should be written down again
+	Heard() time.Time // when the peer last sent anything; zero = never
 	Close()
 }

@@ -50,6 +50,7 @@ type record struct {
 	At      time.Time      `json:"at"`                // when this was written
 	Session session        `json:"session,omitzero"`
 	Told    orbit.Party    `json:"told,omitzero"` // whom the peer knows at the other end
+	Able    able           `json:"able,omitzero"`
 
 	// Invite is the text of the INVITE that began the leg, while it is open:
 	// theirs until the ACK, or ours until the answer, sent to Target.
@@ -77,7 +78,7 @@ func (l *Leg) record() []byte {
 	r := record{
 		Format: recordFormat, Epoch: l.m.o.Epoch, User: l.user, Orbit: l.orbit, Call: l.owner,
 		Dialog: l.dialog, Asked: l.asked, At: time.Now(),
-		Local: l.local, Last: string(l.last), Remote: string(l.described), Agreed: l.agreed, Moving: l.moving, Told: l.told,
+		Local: l.local, Last: string(l.last), Remote: string(l.described), Agreed: l.agreed, Moving: l.moving, Told: l.told, Able: l.able,
 		Session: session{Seconds: int64(l.session.interval / time.Second), Ours: l.session.ours, Update: l.session.update},
 	}
 	r.Dialog.LocalSeq = l.ceiling

@@ -2,8 +2,6 @@ package leg
 
 import (
 	"errors"
-	"mime"
-	"strings"
 
 	"github.com/emiago/sipgo/sip"
 
@@ -186,56 +184,6 @@ func (l *Leg) unchanged(req *sipua.Request, err error) {
 	l.log.Info().Int("code", s.code).Err(err).Msg("session change refused")
 	l.m.refused(s.reason)
 	l.reply(req, s.code, s.headers()...)
-}
-
-// info takes keys that come by INFO (application/dtmf-relay, application/dtmf).
-func (l *Leg) info(req *sipua.Request) {
-	digit, ok := infoKey(req.Request)
-	switch {
-	case ok:
-		l.reply(req, sip.StatusOK)
-		l.m.tell(orbit.Key{Leg: l.id, Digit: digit})
-	case len(req.Body()) == 0: // a probe
-		l.reply(req, sip.StatusOK)
-	default:
-		l.reply(req, sip.StatusUnsupportedMediaType, sip.NewHeader("Accept", "application/dtmf-relay, application/dtmf"))
-	}
-}
-
-// infoKey reads the key out of an INFO body: "Signal=5" in dtmf-relay, the
-// bare key in dtmf; some phones send 10 and 11 for * and #.
-func infoKey(msg sip.Message) (byte, bool) {
-	kind, _ := sipua.Header(msg, "content-type")
-	kind, _, _ = mime.ParseMediaType(kind)
-	body := string(msg.Body())
-	switch kind {
-	case "application/dtmf-relay":
-		for line := range strings.Lines(body) {
-			name, value, ok := strings.Cut(line, "=")
-			if ok && strings.EqualFold(strings.TrimSpace(name), "signal") {
-				return keyOf(value)
-			}
-		}
-	case "application/dtmf":
-		if _, value, ok := strings.Cut(body, "="); ok { // "d=5"
-			return keyOf(value)
-		}
-		return keyOf(body)
-	}
-	return 0, false
-}
-
-func keyOf(s string) (byte, bool) {
-	switch s = strings.ToUpper(strings.TrimSpace(s)); s {
-	case "10", "STAR":
-		return '*', true
-	case "11", "POUND":
-		return '#', true
-	}
-	if len(s) == 1 && strings.Contains("0123456789*#ABCD", s) {
-		return s[0], true
-	}
-	return 0, false
 }
 
 var _ dialog.Usage = (*Leg)(nil)

@@ -73,7 +73,7 @@ func (m *Manager) revive(id string, b []byte) (*revival, error) {
 		l.belong(r.Orbit, r.Call)
 	}
 	l.user, l.asked = r.User, r.Asked
-	l.party, l.told = r.Told, r.Told
+	l.party, l.told, l.able = r.Told, r.Told, r.Able
 	l.dialog, l.local, l.last = r.Dialog, r.Local, []byte(r.Last)
 	l.dialog.LocalSeq += uint32(v.runs) * seqBlock
 	l.ceiling = l.dialog.LocalSeq + seqBlock

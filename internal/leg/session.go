@@ -66,6 +66,7 @@ func timerSupported(req *sipua.Request) bool {
 // into its 2xx (RFC 4028 9).
 func (s *sessionTimer) negotiate(l *Leg, req *sipua.Request, res *sip.Response) {
 	s.learn(req.Request)
+	l.able.learn(req.Request)
 	se, err := sessionAsked(req)
 	if err != nil || se.Seconds == 0 {
 		s.stop()
@@ -91,6 +92,7 @@ func (s *sessionTimer) negotiate(l *Leg, req *sipua.Request, res *sip.Response) 
 // accept reads the Session-Expires of a 2xx to a request of ours (RFC 4028 7.2).
 func (s *sessionTimer) accept(l *Leg, res *sip.Response) {
 	s.learn(res)
+	l.able.learn(res)
 	h, _ := sipua.Header(res, "session-expires")
 	se, err := sipua.ParseSessionExpires(h)
 	if err != nil || se.Seconds == 0 {

@@ -80,6 +80,19 @@ func (c *Call) fetchable() bool {
 	return c.At != "" && (c.Phase == Parked || c.Phase == Returning)
 }
 
+// joined is the leg that a leg of the call is joined with, "" if it is with none.
+func (c *Call) joined(leg string) string {
+	switch {
+	case c.Phase != Bridged && c.Phase != Retrieving:
+		return ""
+	case leg == c.Caller:
+		return c.Other
+	case leg == c.Other:
+		return c.Caller
+	}
+	return ""
+}
+
 // ackWait is how long a 2xx waits for its ACK: 64*T1 (RFC 3261 13.3.1.4).
 const ackWait = 64 * 500 * time.Millisecond
 

@@ -167,7 +167,7 @@ func (c *chaos) result(t *rapid.T) Command {
 		}
 	case 5:
 		if leg := c.some(t, "music", "joined"); leg != "" {
-			return Key{Leg: leg, Digit: '0'}
+			return Key{Leg: leg, Digit: '0', Info: rapid.Uint32Range(0, 1).Draw(t, "info")}
 		}
 	case 6:
 		if leg := c.some(t, "music", "joined", "ended"); leg != "" {

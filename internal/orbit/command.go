@@ -1,6 +1,9 @@
 package orbit
 
-import "errors"
+import (
+	"errors"
+	"time"
+)
 
 // Refusals. Package leg maps them to SIP status codes, in one place.
 var (
@@ -89,6 +92,9 @@ type Hangup struct {
 type Key struct {
 	Leg   string
 	Digit byte
+	Long  time.Duration // for how long; 0 = nobody says
+	Info  uint32        // CSeq of the INFO that it came by, which waits for KeyTaken or the other leg; 0 = by RTP
+	Short bool          // the INFO has no more than the key
 }
 
 // Identified says that a leg's party is said to be somebody: by a peer that is

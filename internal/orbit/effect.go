@@ -65,6 +65,19 @@ type Identify struct {
 	Party Party
 }
 
+// PassKey has a leg's peer know of a key that was pressed at the other end. If it
+// came by INFO, whoever sent that is answered as the peer answers.
+type PassKey struct {
+	Leg string
+	Key Key
+}
+
+// KeyTaken says that the key of an INFO was taken here.
+type KeyTaken struct {
+	Leg  string
+	Info uint32
+}
+
 // Bye ends a leg in whatever way its state asks for: BYE, CANCEL or refusal.
 type Bye struct{ Leg, Reason string }
 
@@ -92,6 +105,12 @@ func (e Ring) LegID() string { return e.Leg }
 
 // LegID implements Effect.
 func (e Identify) LegID() string { return e.Leg }
+
+// LegID implements Effect.
+func (e PassKey) LegID() string { return e.Leg }
+
+// LegID implements Effect.
+func (e KeyTaken) LegID() string { return e.Leg }
 
 // LegID implements Effect.
 func (e Bye) LegID() string { return e.Leg }

@@ -153,9 +153,19 @@ func (s *State) returnFailed(now time.Time, ch *Change, c Call, why string) {
 	ch.event(KindKept, &c, why)
 }
 
-// key: the transfer key brings a parked caller back to the parker at once.
+// key: of two who are joined the other one is to know of it. The transfer key brings
+// a parked caller back to the parker at once.
 func (s *State) key(now time.Time, in Key) (ch Change) {
 	e := s.call(in.Leg)
+	if e != nil {
+		if peer := e.joined(in.Leg); peer != "" {
+			ch.Now = append(ch.Now, PassKey{peer, in})
+			return ch
+		}
+	}
+	if in.Info != 0 {
+		ch.Now = append(ch.Now, KeyTaken{in.Leg, in.Info}) // not a word about what is durable
+	}
 	if e == nil || e.Phase != Parked || e.Caller != in.Leg {
 		return ch
 	}

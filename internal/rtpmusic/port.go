@@ -43,6 +43,9 @@ type Port struct {
 	peer    *Port // bridged with; nil = none
 	relay   relay // of what peer receives, into out
 	onPlace func()
+
+	keys     []press // that wait to be sent
+	pressing bool    // they are being sent
 }
 
 func newPort(e *Engine, num uint16) *Port {

@@ -58,7 +58,7 @@ func (p *Port) join(peer *Port) {
 	p.drain()
 	p.music.stop()
 	p.peer = peer
-	p.relay = relay{}
+	p.relay, p.keys = relay{}, nil
 	p.out.marker = true
 }
 
@@ -162,8 +162,8 @@ func (q *Port) relayFrom(p *Port, r *reader) {
 		return
 	}
 	s, o, v, h := &q.session, &q.out, &q.relay, &r.pkt
-	if !o.ready || s.Codec == "" {
-		v.begun = false // time goes on without packets, and so must sequence numbers
+	if !o.ready || s.Codec == "" || q.pressing {
+		v.begun = false // time goes on without these packets, and so must sequence numbers
 		return
 	}
 	where := v.follow(h, r.event, o, r.now)

@@ -35,6 +35,7 @@ var scripts = map[string]script{
 	"cancel":                      {play: cancelled},
 	"consultation by identity":    {play: consultedByIdentity},
 	"connected line":              {play: connectedLineFollows},
+	"keys by INFO":                {play: keysByInfo},
 }
 
 // fates are what can happen to a packet: it comes after its first
@@ -218,6 +219,20 @@ func consultedByIdentity(s *kit.Site) {
 	back.Pickup()
 	joined(s, back, c)
 	hangup(back, c)
+}
+
+func keysByInfo(s *kit.Site) {
+	alice, bob := s.Phone("alice"), s.Phone("bob")
+	parked := park(alice, bob)
+	parked.Info("dtmf", '5').Expect(200)
+	fetched := bob.Call("*4701", phone.Opts{})
+	joined(s, fetched, parked)
+	parked.Info("dtmf-relay", '5').Expect(200)
+	bob.Auto("INFO", 415)
+	parked.Info("dtmf-relay", '6').Expect(200)
+	time.Sleep(trouble)
+	joined(s, fetched, parked)
+	hangup(fetched, parked)
 }
 
 func connectedLineFollows(s *kit.Site) {

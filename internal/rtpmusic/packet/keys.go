@@ -2,6 +2,7 @@ package packet
 
 import (
 	"encoding/binary"
+	"strings"
 	"time"
 )
 
@@ -27,10 +28,30 @@ func ParseEvent(payload []byte) (Event, bool) {
 	}, true
 }
 
+// EventSize is the length of an event's payload.
+const EventSize = 4
+
+// Append appends the payload.
+func (e Event) Append(b []byte) []byte {
+	flags := e.Volume & 0x3F
+	if e.End {
+		flags |= 0x80
+	}
+	return append(b, e.Code, flags, byte(e.Duration>>8), byte(e.Duration))
+}
+
+// digits are the keys of the DTMF events, by code (RFC 4733 3.2).
+const digits = "0123456789*#ABCD"
+
+// KeyCode is the event of a key; false if it is none.
+func KeyCode(digit byte) (code uint8, ok bool) {
+	i := strings.IndexByte(digits, digit)
+	return uint8(max(i, 0)), i >= 0
+}
+
 // Digit returns the key of a DTMF event (RFC 4733 3.2): 0-9 * # A-D, or 0 for any
 // other event.
 func (e Event) Digit() byte {
-	const digits = "0123456789*#ABCD"
 	if int(e.Code) >= len(digits) {
 		return 0
 	}

@@ -188,7 +188,8 @@ func (m *Media) talkEvery(b byte, every time.Duration) byte {
 		for {
 			select {
 			case <-ticker.C:
-				m.send(m.next(false), false, payload)
+				pt, ts := m.next(false)
+				m.send(pt, false, ts, payload)
 			case <-quiet:
 				return
 			}
@@ -215,17 +216,17 @@ func (m *Media) Quiet() {
 }
 
 // next moves the stream on by a frame.
-func (m *Media) next(event bool) uint8 {
+func (m *Media) next(event bool) (pt uint8, ts uint32) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.ts += 160
 	if event {
-		return m.event
+		return m.event, m.ts
 	}
-	return m.pt
+	return m.pt, m.ts
 }
 
-func (m *Media) send(pt uint8, marker bool, payload string) {
+func (m *Media) send(pt uint8, marker bool, ts uint32, payload string) {
 	m.mu.Lock()
 	m.seq++
 	b := []byte{0x80, pt, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7}
@@ -233,7 +234,7 @@ func (m *Media) send(pt uint8, marker bool, payload string) {
 		b[1] |= 0x80
 	}
 	binary.BigEndian.PutUint16(b[2:], m.seq)
-	binary.BigEndian.PutUint32(b[4:], m.ts)
+	binary.BigEndian.PutUint32(b[4:], ts)
 	to, conn := m.remote, m.conn
 	m.mu.Unlock()
 	if to.IsValid() {
@@ -245,13 +246,13 @@ func (m *Media) send(pt uint8, marker bool, payload string) {
 // the last of them three times with the end bit.
 func (m *Media) Press(digit byte) {
 	code := byte(strings.IndexByte("0123456789*#ABCD", digit))
-	pt := m.next(true)
+	pt, ts := m.next(true) // RFC 4733 2.2.1: its start, in all of its packets
 	for i := range 8 {
 		duration, end := uint16(160*(i+1)), byte(0)
 		if i >= 5 {
 			duration, end = 160*6, 0x80
 		}
-		m.send(pt, i == 0, string([]byte{code, end | 10, byte(duration >> 8), byte(duration)}))
+		m.send(pt, i == 0, ts, string([]byte{code, end | 10, byte(duration >> 8), byte(duration)}))
 		time.Sleep(frame)
 	}
 }
@@ -276,7 +277,7 @@ type SDP struct {
 }
 
 var rtpmaps = map[string]string{
-	"0": "PCMU/8000", "8": "PCMA/8000", "9": "G722/8000", "18": "G729/8000", "101": "telephone-event/8000",
+	"0": "PCMU/8000", "8": "PCMA/8000", "9": "G722/8000", "18": "G729/8000", "96": "telephone-event/8000", "101": "telephone-event/8000",
 }
 
 // Text is the description as a message carries it, of media received at addr.

@@ -1,0 +1,109 @@
+package rtpmusic
+
+import (
+	"time"
+
+	"parkd/internal/rtpmusic/packet"
+)
+
+// How keys are sent to a peer.
+const (
+	keyStep   = framePtime * time.Millisecond // between two packets of an event
+	keyEnds   = 3                             // packets that say that it is over (RFC 4733 2.5.1.4)
+	keyPause  = 60 * time.Millisecond         // after a key: a receiver must be able to tell two of them apart
+	keyVolume = 10                            // -dBm0
+	maxKeys   = 32                            // that wait to be sent
+	// keyShortest and keyLongest bound what is sent of a press. RFC 4733 2.5.1.3:
+	// a longer one would be cut in segments.
+	keyShortest = 60 * time.Millisecond
+	keyLongest  = 5 * time.Second
+)
+
+// press is a key that is to be sent.
+type press struct {
+	code uint8
+	long time.Duration
+}
+
+// Press sends a key to the peer as telephone-events of so long (RFC 4733), after
+// those that wait already. Meanwhile nothing else is sent to it, so that the stream
+// remains one. False: nothing is sent, for the port is not bridged, the peer takes no
+// events or may not be sent to now, or the key is none.
+func (p *Port) Press(digit byte, long time.Duration) bool {
+	code, ok := packet.KeyCode(digit)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !ok || p.closed || !p.presses() || len(p.keys) >= maxKeys {
+		return false
+	}
+	p.keys = append(p.keys, press{code, min(max(long, keyShortest), keyLongest)})
+	if !p.pressing {
+		p.pressing = true
+		p.e.wg.Go(p.pressAll)
+	}
+	return true
+}
+
+// presses reports whether events may be sent now.
+func (p *Port) presses() bool { return p.peer != nil && p.out.ready && p.session.EventPT != 0 }
+
+// pressAll sends what waits, key by key.
+func (p *Port) pressAll() {
+	ticker := time.NewTicker(keyStep)
+	defer ticker.Stop()
+	for n := 0; ; n++ {
+		pause, more := p.pressStep(n)
+		if !more {
+			return
+		}
+		if pause {
+			time.Sleep(keyPause)
+			ticker.Reset(keyStep)
+			n = -1
+			continue
+		}
+		select {
+		case <-ticker.C:
+		case <-p.e.done:
+			return
+		}
+	}
+}
+
+// pressStep sends the n-th packet of the first key that waits. pause says that this
+// was its last one; without more there is nothing left to do.
+func (p *Port) pressStep(n int) (pause, more bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed || !p.presses() || len(p.keys) == 0 {
+		p.keys, p.pressing = nil, false
+		return false, false
+	}
+	o, k := &p.out, p.keys[0]
+	now := p.e.now()
+	if n == 0 {
+		o.keyTS = o.resume(now)
+	}
+	steps := int((k.long + keyStep - 1) / keyStep)
+	ev := packet.Event{Code: k.code, Volume: keyVolume, End: n >= steps-1}
+	long := min(ticks(k.long), uint32(n+1)*ticks(keyStep))
+	ev.Duration = uint16(long)
+	b := make([]byte, packet.HeaderSize, packet.HeaderSize+packet.EventSize)
+	b = ev.Append(b)
+	o.seq++
+	if o.nearCeiling() {
+		p.near()
+	}
+	o.used(o.keyTS+long, now)
+	packet.PutHeader(b, n == 0, p.session.EventPT, o.seq, o.keyTS, o.ssrc)
+	if count := p.e.spare(); p.send(b, now) {
+		count.out.Add(1)
+	} else {
+		count.failed.Add(1)
+	}
+	if n < steps-1+keyEnds-1 {
+		return false, true
+	}
+	p.keys = p.keys[1:]
+	return true, true
+}

@@ -1,0 +1,184 @@
+package rtpmusic
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"parkd/internal/rtpmusic/codec"
+	"parkd/internal/rtpmusic/packet"
+)
+
+// keysIn lists the keys in what a phone heard, as a receiver finds them, and for how
+// long each was pressed, in ms.
+func keysIn(got []heardPacket, pt uint8) (list []string) {
+	var keys packet.Keys
+	long := map[uint32]uint16{}
+	for _, p := range got {
+		ev, ok := packet.ParseEvent(p.Payload)
+		if p.PayloadType != pt || !ok {
+			continue
+		}
+		long[p.Timestamp] = max(long[p.Timestamp], ev.Duration)
+		for _, d := range keys.Event(nil, p.SSRC, p.Timestamp, p.Marker, ev, 0) {
+			list = append(list, fmt.Sprintf("%c %d", d, long[p.Timestamp]/ticksPerMs))
+		}
+	}
+	return list
+}
+
+func TestPress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, a, b := pair(t)
+		defer w.e.Close()
+		a.port.Set(a.session(codec.PCMU, 0))
+		s := b.session(codec.PCMU, 0)
+		s.EventPT, s.EventRecvPT = 96, 96 // a number of its own
+		b.port.Set(s)
+		Bridge(a.port, b.port)
+		during(10, func(i int) { a.say([]byte{byte(i)}) })
+		voice := len(b.received())
+		start := time.Now()
+		for _, d := range []byte{'1', '#', 'D'} {
+			if !b.port.Press(d, 160*time.Millisecond) {
+				t.Fatalf("%c is not sent", d)
+			}
+		}
+		during(60, func(i int) { a.say([]byte("voice")) })
+		got := b.received()
+		if want := "[1 160 # 160 D 160]"; fmt.Sprint(keysIn(got, 96)) != want {
+			t.Fatalf("the phone heard %v, want %v", keysIn(got, 96), want)
+		}
+		keyedStream(t, got, 96)
+		var events []heardPacket
+		for i, p := range got {
+			if p.PayloadType == 96 {
+				events = append(events, p)
+				continue
+			}
+			if i > 0 && got[i-1].PayloadType == 96 && !p.Marker {
+				t.Error("voice goes on without a marker")
+			}
+		}
+		// Eight packets of 20 ms, the last of them three times.
+		if voice < 9 || len(events) != 3*(8+2) {
+			t.Fatalf("%d packets of voice before, %d of events", voice, len(events))
+		}
+		for i, p := range events {
+			ev, _ := packet.ParseEvent(p.Payload)
+			n := i % 10
+			want := packet.Event{Code: ev.Code, Volume: 10, Duration: uint16(160 * min(n+1, 8)), End: n >= 7}
+			if ev != want || p.Marker != (n == 0) || p.Timestamp != events[i-n].Timestamp {
+				t.Errorf("packet %d: %+v, marker %t, at %d; want %+v", i, ev, p.Marker, p.Timestamp, want)
+			}
+			if n > 0 && p.at.Sub(events[i-1].at) != 20*time.Millisecond {
+				t.Errorf("packet %d comes %v after the one before", i, p.at.Sub(events[i-1].at))
+			}
+		}
+		for i := 10; i < len(events); i += 10 {
+			if gap := events[i].at.Sub(events[i-1].at); gap != keyPause {
+				t.Errorf("%v between two keys", gap)
+			}
+		}
+		if first := events[0].at.Sub(start); first != 0 {
+			t.Errorf("the key is sent after %v", first)
+		}
+		// While a key is sent no voice is between its packets.
+		for i := 1; i < len(got); i++ {
+			if got[i].PayloadType != 96 && got[i-1].PayloadType == 96 && i+1 < len(got) && got[i+1].PayloadType == 96 {
+				t.Fatal("voice within the keys")
+			}
+		}
+		if st := w.e.Stats(); st.Failed != 0 {
+			t.Errorf("stats %+v", st)
+		}
+	})
+}
+
+// keyedStream checks that voice and keys are one stream: sequence numbers without a
+// gap, and timestamps that follow the clock, those of a key from its start.
+func keyedStream(t *testing.T, got []heardPacket, pt uint8) {
+	t.Helper()
+	last := got[0]
+	for i := 1; i < len(got); i++ {
+		p := got[i]
+		if p.SequenceNumber != got[i-1].SequenceNumber+1 || p.SSRC != last.SSRC {
+			t.Fatalf("packet %d: %v after %v", i, p.Header, got[i-1].Header)
+		}
+		if p.PayloadType == pt && !p.Marker {
+			continue // of the same key
+		}
+		ticks, clock := int64(int32(p.Timestamp-last.Timestamp)), p.at.Sub(last.at).Milliseconds()*ticksPerMs
+		if d := ticks - clock; ticks < 160 || d < -320 || d > 320 {
+			t.Fatalf("packet %d: %d ticks after the one before, want %d", i, ticks, clock)
+		}
+		last = p
+	}
+}
+
+func TestPressIsBounded(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		set   func(a, b *phone, s *Session)
+		digit byte
+		long  time.Duration
+		want  []string
+	}{
+		{name: "a short one", digit: '5', long: time.Millisecond, want: []string{"5 60"}},
+		{name: "a long one", digit: '5', long: time.Minute, want: []string{"5 5000"}},
+		{name: "an odd length", digit: '5', long: 110 * time.Millisecond, want: []string{"5 110"}},
+		{name: "no key", digit: 'x', long: time.Second},
+		{name: "no events agreed on", digit: '5', long: time.Second, set: func(_, _ *phone, s *Session) { s.EventPT = 0 }},
+		{name: "on hold", digit: '5', long: time.Second, set: func(_, _ *phone, s *Session) { s.Send = false }},
+		{name: "not bridged", digit: '5', long: time.Second, set: func(a, b *phone, _ *Session) { Unbridge(a.port, b.port) }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w, a, b := pair(t)
+				defer w.e.Close()
+				a.port.Set(a.session(codec.PCMU, 0))
+				s := b.session(codec.PCMU, 0)
+				Bridge(a.port, b.port)
+				if c.set != nil {
+					c.set(a, b, &s)
+				}
+				b.port.Set(s)
+				if sent := b.port.Press(c.digit, c.long); sent != (c.want != nil) {
+					t.Errorf("sent: %t", sent)
+				}
+				time.Sleep(time.Minute)
+				synctest.Wait()
+				if got := keysIn(b.received(), 101); fmt.Sprint(got) != fmt.Sprint(c.want) {
+					t.Errorf("heard %v, want %v", got, c.want)
+				}
+			})
+		})
+	}
+}
+
+// Whoever is parted while a key is sent hears no more of it, and neither does who
+// comes next.
+func TestPressEndsWithTheBridge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, a, b := pair(t)
+		defer w.e.Close()
+		c := w.phone("10.0.0.4:4000")
+		for _, f := range []*phone{a, b, c} {
+			f.port.Set(f.session(codec.PCMU, 0))
+		}
+		Bridge(a.port, b.port)
+		b.port.Press('5', time.Second)
+		b.port.Press('6', time.Second)
+		time.Sleep(100 * time.Millisecond)
+		Bridge(b.port, c.port)
+		b.received()
+		during(10, func(i int) { c.say([]byte("voice")) })
+		time.Sleep(3 * time.Second)
+		synctest.Wait()
+		got := b.received()
+		if len(got) < 8 || len(keysIn(got, 101)) > 0 || got[len(got)-1].PayloadType == 101 {
+			t.Errorf("%d packets, keys %v", len(got), keysIn(got, 101))
+		}
+	})
+}
