@@ -39,6 +39,8 @@ func running(t *testing.T, seen *[]string) (listen string) {
 			_, _ = w.Write([]byte(callsAnswer))
 		case r.URL.Path == "/api/v1/status":
 			_, _ = w.Write([]byte(statusAnswer))
+		case r.URL.Path == "/api/v1/registrations":
+			_, _ = w.Write([]byte(`[{"aor":"sip:701@pbx.example.com","registrar":"sip:pbx.example.com","state":"failed","since":"2026-11-22T19:37:00Z","error":"403 \u001b[2JNo"}]`))
 		case strings.HasPrefix(r.URL.Path, "/api/v1/calls/none"):
 			w.Header().Set("Content-Type", "application/problem+json")
 			w.WriteHeader(http.StatusNotFound)
@@ -63,7 +65,7 @@ func TestClient(t *testing.T) {
 		{"drop", "geheim", []string{"call", "drop", "a/b"}, 0, "call a/b is ended\n", "", "DELETE /api/v1/calls/a%2Fb"},
 		{"no such call", "geheim", []string{"call", "drop", "none"}, 1, "", "parkd: no call none\n", "DELETE /api/v1/calls/none"},
 		{"wrong password", "x", []string{"call", "drop", "c1"}, 1, "", "parkd: the running server has another admin.password\n", "DELETE /api/v1/calls/c1"},
-		{"status", "geheim", []string{"status"}, 0, "ORBIT  NAME", "", "GET /api/v1/orbits,GET /api/v1/calls,GET /api/v1/status"},
+		{"status", "geheim", []string{"status"}, 0, "ORBIT  NAME", "", "GET /api/v1/orbits,GET /api/v1/calls,GET /api/v1/status,GET /api/v1/registrations"},
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
@@ -154,10 +156,28 @@ These changes wait for the next start:
 	}
 }
 
+func TestStatusShowsRegistrations(t *testing.T) {
+	now := time.Date(2026, 11, 22, 19, 40, 0, 0, time.UTC)
+	list := json.RawMessage(`[{"aor":"sip:701@pbx","registrar":"sip:pbx","state":"registered","since":"2026-11-22T19:37:00Z","expires_at":"2026-11-22T20:37:00Z"},
+		{"aor":"sip:702@pbx","registrar":"sip:pbx","state":"failed","since":"2026-11-22T19:39:00Z","error":"403 \u001b[2JNo"}]`)
+	var out strings.Builder
+	if err := writeRegistrations(&out, now, list); err != nil {
+		t.Fatal(err)
+	}
+	want := "ACCOUNT REGISTRAR STATE FOR EXPIRES IN ERROR\nsip:701@pbx sip:pbx registered 3m0s 57m0s -\nsip:702@pbx sip:pbx failed 1m0s - 403 ?[2JNo"
+	if got := squeeze(out.String()); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	out.Reset()
+	if err := writeRegistrations(&out, now, json.RawMessage(`[]`)); err != nil || out.Len() != 0 {
+		t.Errorf("without any: %q, %v", out.String(), err)
+	}
+}
+
 // A server of an older version has orbits and calls, and nothing to add.
 func TestStatusOfAnOlderVersion(t *testing.T) {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/api/v1/status" {
+		if r.URL.Path == "/api/v1/status" || r.URL.Path == "/api/v1/registrations" {
 			w.WriteHeader(http.StatusNotFound)
 			return
 		}

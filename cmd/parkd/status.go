@@ -22,9 +22,10 @@ func newStatus() *cobra.Command {
 // answers are what the running server answers to /api/v1/orbits, /api/v1/calls and
 // /api/v1/status.
 type answers struct {
-	Calls  json.RawMessage `json:"calls"`
-	Orbits json.RawMessage `json:"orbits"`
-	Status json.RawMessage `json:"status,omitempty"` // a server of an older version has none
+	Calls         json.RawMessage `json:"calls"`
+	Orbits        json.RawMessage `json:"orbits"`
+	Registrations json.RawMessage `json:"registrations,omitempty"` // a server of an older version has none
+	Status        json.RawMessage `json:"status,omitempty"`        // a server of an older version has none
 }
 
 // status shows orbits and calls, and below them what an operator has to know.
@@ -41,10 +42,10 @@ func status(cmd *cobra.Command, _ []string) error {
 	for _, get := range []struct {
 		path string
 		to   *json.RawMessage
-	}{{"/api/v1/orbits", &a.Orbits}, {"/api/v1/calls", &a.Calls}, {"/api/v1/status", &a.Status}} {
+	}{{"/api/v1/orbits", &a.Orbits}, {"/api/v1/calls", &a.Calls}, {"/api/v1/status", &a.Status}, {"/api/v1/registrations", &a.Registrations}} {
 		*get.to, err = c.do(cmd.Context(), http.MethodGet, get.path)
 		var no refused
-		if get.to == &a.Status && errors.As(err, &no) && no.status == http.StatusNotFound {
+		if (get.to == &a.Status || get.to == &a.Registrations) && errors.As(err, &no) && no.status == http.StatusNotFound {
 			err = nil
 		}
 		if err != nil {
@@ -91,7 +92,10 @@ type state struct {
 // writeStatus writes the tables, and below them what is wrong or waits for the next
 // start, if anything is.
 func writeStatus(w io.Writer, now time.Time, a answers) error {
-	if err := writeTables(w, now, a.Orbits, a.Calls); err != nil || a.Status == nil {
+	if err := writeTables(w, now, a.Orbits, a.Calls); err != nil {
+		return err
+	}
+	if err := writeRegistrations(w, now, a.Registrations); err != nil || a.Status == nil {
 		return err
 	}
 	var s state

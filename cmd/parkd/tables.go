@@ -70,6 +70,34 @@ func writeTables(w io.Writer, now time.Time, orbitsJSON, callsJSON json.RawMessa
 	return t.Flush()
 }
 
+// registration is what the table shows of a registration.
+type registration struct {
+	AOR       string    `json:"aor"`
+	Registrar string    `json:"registrar"`
+	State     string    `json:"state"`
+	Since     time.Time `json:"since"`
+	Expires   time.Time `json:"expires_at"`
+	Error     string    `json:"error"`
+}
+
+// writeRegistrations writes the table of registrations, if there are any.
+func writeRegistrations(w io.Writer, now time.Time, listJSON json.RawMessage) error {
+	var list []registration
+	if listJSON == nil {
+		return nil
+	}
+	if err := json.Unmarshal(listJSON, &list); err != nil || len(list) == 0 {
+		return err
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t)
+	row(t, "ACCOUNT", "REGISTRAR", "STATE", "FOR", "EXPIRES IN", "ERROR")
+	for _, r := range list {
+		row(t, r.AOR, r.Registrar, r.State, age(now, r.Since), age(now, r.Expires), r.Error)
+	}
+	return t.Flush()
+}
+
 // row writes the cells of one line; what is empty is a dash.
 func row(w io.Writer, cells ...string) {
 	for i, c := range cells {

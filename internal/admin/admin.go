@@ -60,13 +60,31 @@ type Lamp struct {
 	Version  uint32    `json:"version,omitempty"` // of the last document
 }
 
+// Registrations are the registrations with hosted PBXs.
+type Registrations interface{ Registrations() []Registration }
+
+// Registration is a registration as operators see it.
+type Registration struct {
+	AOR       string    `json:"aor"`
+	Registrar string    `json:"registrar"`
+	Extension string    `json:"extension"` // where its calls come to
+	State     string    `json:"state"`     // trying registered failed
+	Since     time.Time `json:"since"`     // in that state
+	Expires   time.Time `json:"expires_at,omitzero"`
+	Next      time.Time `json:"next_at,omitzero"` // when it is renewed, or tried again
+	Contact   string    `json:"contact,omitempty"`
+	Routes    []string  `json:"service_route,omitempty"`
+	Error     string    `json:"error,omitempty"` // of the last try
+}
+
 // Options is what a Server is built from.
 type Options struct {
-	Orbits   Orbits
-	Lamps    Lamps
-	Metrics  *Metrics
-	Password string // of user admin until SetPassword; "" = nobody is asked for one
-	Log      zerolog.Logger
+	Orbits        Orbits
+	Lamps         Lamps
+	Registrations Registrations // nil = there can be none
+	Metrics       *Metrics
+	Password      string // of user admin until SetPassword; "" = nobody is asked for one
+	Log           zerolog.Logger
 
 	// Health says why the journal is behind what was decided (store.Store.Fault),
 	// nil = it is not. A server that is sick in this way still serves: /healthz
@@ -89,14 +107,15 @@ type Reloaded struct {
 
 // Status is the server's own state.
 type Status struct {
-	Version       string    `json:"version"`
-	Started       time.Time `json:"started"`
-	Orbits        int       `json:"orbits"`
-	ParkedCalls   int       `json:"parked_calls"`
-	Subscriptions int       `json:"subscriptions"`
-	Shutdown      string    `json:"shutdown"` // keep drain return
-	Journal       Journal   `json:"journal"`
-	Reload        Reload    `json:"reload"`
+	Version       string         `json:"version"`
+	Started       time.Time      `json:"started"`
+	Orbits        int            `json:"orbits"`
+	ParkedCalls   int            `json:"parked_calls"`
+	Subscriptions int            `json:"subscriptions"`
+	Registrations map[string]int `json:"registrations,omitempty"` // by state
+	Shutdown      string         `json:"shutdown"`                // keep drain return
+	Journal       Journal        `json:"journal"`
+	Reload        Reload         `json:"reload"`
 }
 
 // Journal is where calls are kept.

@@ -336,3 +336,34 @@ func TestGuard(t *testing.T) {
 		})
 	}
 }
+
+type someRegistrations []Registration
+
+func (r someRegistrations) Registrations() []Registration { return r }
+
+func TestRegistrations(t *testing.T) {
+	at := time.Date(2026, 11, 22, 19, 0, 0, 0, time.UTC)
+	for name, c := range map[string]struct {
+		list Registrations
+		want string
+	}{
+		"none can be": {nil, "[]"},
+		"none":        {someRegistrations{}, "[]"},
+		"two": {someRegistrations{
+			{AOR: "sip:701@pbx", Registrar: "sip:pbx", Extension: "701", State: "registered", Since: at, Expires: at, Next: at, Contact: "sip:701@10.0.0.1:5060"},
+			{AOR: "sip:702@pbx", Registrar: "sip:pbx", Extension: "702", State: "failed", Since: at, Error: "403 Forbidden"},
+		}, `[{"aor":"sip:701@pbx","registrar":"sip:pbx","extension":"701","state":"registered","since":"2026-11-22T19:00:00Z",` +
+			`"expires_at":"2026-11-22T19:00:00Z","next_at":"2026-11-22T19:00:00Z","contact":"sip:701@10.0.0.1:5060"},` +
+			`{"aor":"sip:702@pbx","registrar":"sip:pbx","extension":"702","state":"failed","since":"2026-11-22T19:00:00Z","error":"403 Forbidden"}]`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := New(Options{Registrations: c.list, Metrics: NewMetrics(prometheus.NewRegistry())})
+			w := httptest.NewRecorder()
+			r := httptest.NewRequest(http.MethodGet, "http://127.0.0.1/api/v1/registrations", nil)
+			s.Handler().ServeHTTP(w, r)
+			if got := strings.TrimSpace(w.Body.String()); w.Code != http.StatusOK || got != c.want {
+				t.Errorf("%d %s\nwant %s", w.Code, got, c.want)
+			}
+		})
+	}
+}

@@ -50,6 +50,7 @@ func (s *Server) Handler() http.Handler {
 	mux.Handle("/api/v1/calls/{id}", methods{http.MethodDelete: s.drop})
 	mux.Handle("/api/v1/calls/{id}/return", methods{http.MethodPost: s.giveBack})
 	mux.Handle("/api/v1/lamps", get(s.lamps))
+	mux.Handle("/api/v1/registrations", get(s.registrations))
 	mux.Handle("/api/v1/events", get(s.events))
 	mux.Handle("/api/v1/status", get(s.status))
 	mux.Handle("/api/v1/reload", methods{http.MethodPost: s.reload})
@@ -241,4 +242,12 @@ func (s *Server) lamps(w http.ResponseWriter, _ *http.Request) {
 		lamps = []Lamp{}
 	}
 	answer(w, lamps)
+}
+
+func (s *Server) registrations(w http.ResponseWriter, _ *http.Request) {
+	list := []Registration{}
+	if s.o.Registrations != nil {
+		list = s.o.Registrations.Registrations()
+	}
+	answer(w, list)
 }

@@ -23,6 +23,7 @@ const maxReasons = 100
 type Figures struct {
 	Parked        func() int // calls in orbits
 	Subscriptions func() int
+	Registrations func() map[string]int // by state: a few constants
 	Sizes         func() map[string]int // what is held, by kind: a few constants
 	RTP           func() RTP
 	Journal       func() error // as Options.Health
@@ -162,17 +163,18 @@ func (m *Metrics) handler(l zerolog.Logger) http.Handler {
 type live struct{ m *Metrics }
 
 var (
-	parkedDesc = prometheus.NewDesc("parkd_parked_calls", "Calls in orbits now.", nil, nil)
-	sizesDesc  = prometheus.NewDesc("parkd_held", "What is held for calls, lamps and messages, by kind: 0 when there are none.", []string{"kind"}, nil)
-	subsDesc   = prometheus.NewDesc("parkd_subscriptions", "Subscriptions to lamps now.", nil, nil)
-	rtpDesc    = prometheus.NewDesc("parkd_rtp_packets_total", "RTP packets, by direction.", []string{"direction"}, nil)
-	faultDesc  = prometheus.NewDesc("parkd_journal_fault", "Whether the journal is behind what was decided: 1 = it is.", nil, nil)
-	lateDesc   = prometheus.NewDesc("parkd_rtp_late_seconds", "From when a packet of music was due to when it was sent.", nil, nil)
+	parkedDesc     = prometheus.NewDesc("parkd_parked_calls", "Calls in orbits now.", nil, nil)
+	sizesDesc      = prometheus.NewDesc("parkd_held", "What is held for calls, lamps and messages, by kind: 0 when there are none.", []string{"kind"}, nil)
+	subsDesc       = prometheus.NewDesc("parkd_subscriptions", "Subscriptions to lamps now.", nil, nil)
+	registeredDesc = prometheus.NewDesc("parkd_registrations", "Registrations with hosted PBXs, by state.", []string{"state"}, nil)
+	rtpDesc        = prometheus.NewDesc("parkd_rtp_packets_total", "RTP packets, by direction.", []string{"direction"}, nil)
+	faultDesc      = prometheus.NewDesc("parkd_journal_fault", "Whether the journal is behind what was decided: 1 = it is.", nil, nil)
+	lateDesc       = prometheus.NewDesc("parkd_rtp_late_seconds", "From when a packet of music was due to when it was sent.", nil, nil)
 )
 
 // Describe implements prometheus.Collector.
 func (live) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{parkedDesc, subsDesc, sizesDesc, rtpDesc, lateDesc, faultDesc} {
+	for _, d := range []*prometheus.Desc{parkedDesc, subsDesc, registeredDesc, sizesDesc, rtpDesc, lateDesc, faultDesc} {
 		ch <- d
 	}
 }
@@ -185,6 +187,11 @@ func (l live) Collect(ch chan<- prometheus.Metric) {
 	}
 	if f.Subscriptions != nil {
 		ch <- prometheus.MustNewConstMetric(subsDesc, prometheus.GaugeValue, float64(f.Subscriptions()))
+	}
+	if f.Registrations != nil {
+		for state, n := range f.Registrations() {
+			ch <- prometheus.MustNewConstMetric(registeredDesc, prometheus.GaugeValue, float64(n), state)
+		}
 	}
 	if f.Sizes != nil {
 		for kind, n := range f.Sizes() {

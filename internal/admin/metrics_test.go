@@ -20,6 +20,7 @@ func used(fault error) *Metrics {
 	m.Read(Figures{
 		Parked:        func() int { return 7 },
 		Subscriptions: func() int { return 42 },
+		Registrations: func() map[string]int { return map[string]int{"failed": 3, "registered": 0} },
 		Sizes:         func() map[string]int { return map[string]int{"legs": 9, "timers": 0} },
 		Journal:       func() error { return fault },
 		RTP: func() RTP {
@@ -56,7 +57,7 @@ func TestMetricsNames(t *testing.T) {
 		names = append(names, f.GetName())
 	}
 	want := "parkd_held parkd_journal_append_seconds parkd_journal_fault parkd_lamp_notify_seconds parkd_parked_calls parkd_parks_total " +
-		"parkd_refused_total parkd_reloads_total parkd_restored_calls parkd_restored_subscriptions parkd_retrieves_total " +
+		"parkd_refused_total parkd_registrations parkd_reloads_total parkd_restored_calls parkd_restored_subscriptions parkd_retrieves_total " +
 		"parkd_returns_total parkd_rtp_late_seconds parkd_rtp_packets_total parkd_subscriptions"
 	if got := strings.Join(names, " "); got != want {
 		t.Errorf("metrics are\n%s\nwant\n%s", got, want)
@@ -77,7 +78,7 @@ func TestMetricsPage(t *testing.T) {
 		`parkd_rtp_late_seconds_bucket{le="0.002"} 2`, `parkd_rtp_late_seconds_count 3`,
 		`parkd_journal_append_seconds_bucket{le="0.0005"} 0`, `parkd_journal_append_seconds_bucket{le="0.001"} 1`,
 		`parkd_journal_fault 0`, `parkd_reloads_total{result="applied"} 2`, `parkd_reloads_total{result="refused"} 1`,
-		`parkd_held{kind="legs"} 9`, `parkd_held{kind="timers"} 0`, "parkd_restored_calls 12", "parkd_restored_subscriptions 34",
+		`parkd_held{kind="legs"} 9`, `parkd_registrations{state="failed"} 3`, `parkd_registrations{state="registered"} 0`, `parkd_held{kind="timers"} 0`, "parkd_restored_calls 12", "parkd_restored_subscriptions 34",
 	} {
 		if !strings.Contains(page, "\n"+line+"\n") {
 			t.Errorf("missing: %s", line)

@@ -27,6 +27,7 @@ var table = map[string][]string{
 	"internal/leg":      {"internal/sipua", "internal/dialog", "internal/orbit", "internal/sdp"},
 	"internal/sdp":      {},
 	"internal/presence": {"internal/sipua", "internal/dialog"},
+	"internal/register": {"internal/sipua"},
 	"internal/blf":      {"internal/orbit"},
 	"internal/rtpmusic": {"internal/sdp"},
 	"internal/store":    {},

@@ -52,6 +52,22 @@ type SIP struct {
 	OutboundProxy string       `mapstructure:"outbound_proxy"`
 	TLS           TLS          `mapstructure:"tls"`
 	Credentials   []Credential `mapstructure:"credentials"`
+	Register      []Register   `mapstructure:"register"`
+}
+
+// Register has orbits appear as extensions of a hosted PBX. With {extension} in
+// Username each of Orbits is an account of its own, else there is one account,
+// whose calls come to the first of Orbits.
+type Register struct {
+	Orbits    Extensions    `mapstructure:"orbits"`    // extensions of orbits and pools
+	Registrar string        `mapstructure:"registrar"` // sip:pbx.example.com;transport=tcp
+	Domain    string        `mapstructure:"domain"`    // of the accounts; empty = the registrar's host
+	Username  string        `mapstructure:"username"`
+	Password  Secret        `mapstructure:"password"`
+	Realm     string        `mapstructure:"realm"` // of the password; empty = any
+	Expires   time.Duration `mapstructure:"expires"`
+	Keepalive time.Duration `mapstructure:"keepalive"`
+	Contact   string        `mapstructure:"contact"` // further parameters of the Contact: ;q=0.5
 }
 
 // TLS names PEM files; Load has made relative ones absolute, from the folder of the

@@ -294,6 +294,9 @@ func (c *Config) normalize() {
 	for i, name := range c.SIP.Domains {
 		c.SIP.Domains[i] = strings.ToLower(name)
 	}
+	for i := range c.SIP.Register {
+		c.SIP.Register[i].complete()
+	}
 	dir := filepath.Dir(c.File)
 	if dir == "." {
 		return

@@ -25,6 +25,7 @@ func (c Config) Validate() error {
 func (c *Config) validate(r *report, orbit func(int) string) {
 	c.Log.validate(r)
 	c.SIP.validate(r)
+	c.validateRegister(r)
 	c.Access.validate(r)
 	c.Media.validate(r)
 	c.Park.validate(r)

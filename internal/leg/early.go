@@ -97,6 +97,7 @@ func (l *Leg) prack(f *fork, res *sip.Response) {
 	}
 	req.AppendHeader(sipua.RAck(f.rseq, res))
 	to := f.dialog.To()
+	to.Credentials = l.m.policy.Load().credentials(l.user)
 	to.Reseq = func(use func(cseq uint32)) {
 		l.post(func() {
 			if l.dialog.ID == f.dialog.ID { // answered meanwhile

@@ -315,6 +315,7 @@ func (l *Leg) lost(why string) {
 // send sends a request within the dialog. f runs on the leg's queue.
 func (l *Leg) send(req *sip.Request, f func(*sip.Response, error)) *sipua.Transaction {
 	to := l.dialog.To()
+	to.Credentials = l.m.policy.Load().credentials(l.user)
 	to.Reseq = func(use func(cseq uint32)) {
 		l.post(func() {
 			use(l.dialog.NextSeq())

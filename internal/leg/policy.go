@@ -16,8 +16,13 @@ import (
 
 // Policy is what legs are configured with: an immutable value.
 type Policy struct {
-	Domains       []string                  // ours; empty = what the caller dialled
-	Trusted       []netip.Prefix            // access.trusted
+	Domains []string              // ours; empty = what the caller dialled
+	Trusted []netip.Prefix        // access.trusted
+	Peer    func(netip.Addr) bool // is this a server that we are registered with? May be nil
+	Hosted  []string              // domains of those servers: as good as ours
+	// Credentials are those of the account that a user of ours is registered by.
+	// May be nil.
+	Credentials   func(user string) []sipua.Credential
 	ReturnUsers   *regexp.Regexp            // whom a return may call
 	OutboundProxy string                    // URI, "" = none
 	ParkerHeaders []string                  // name the parker, in order
@@ -44,8 +49,12 @@ func (p *Policy) returnTarget(uri, dialled string) (string, bool) {
 
 // ours reports whether a return may go to a host.
 func (p *Policy) ours(host, dialled string) bool {
+	same := func(d string) bool { return strings.EqualFold(d, host) }
+	if slices.ContainsFunc(p.Hosted, same) {
+		return true
+	}
 	if len(p.Domains) > 0 {
-		return slices.ContainsFunc(p.Domains, func(d string) bool { return strings.EqualFold(d, host) })
+		return slices.ContainsFunc(p.Domains, same)
 	}
 	if strings.EqualFold(host, dialled) {
 		return true
@@ -76,7 +85,15 @@ func (p *Policy) described(addr netip.Addr) netip.Addr {
 
 func (p *Policy) trusts(addr netip.Addr) bool {
 	addr = addr.Unmap()
-	return slices.ContainsFunc(p.Trusted, func(t netip.Prefix) bool { return t.Contains(addr) })
+	return p.Peer != nil && p.Peer(addr) || slices.ContainsFunc(p.Trusted, func(t netip.Prefix) bool { return t.Contains(addr) })
+}
+
+// credentials answer challenges to what we send as user.
+func (p *Policy) credentials(user string) []sipua.Credential {
+	if p.Credentials == nil {
+		return nil
+	}
+	return p.Credentials(user)
 }
 
 // parseTarget reads a SIP URI, or an extension of the PBX, whose host is then

@@ -123,7 +123,7 @@ func (l *Leg) call(e orbit.Ring, to destination, prefer string, err error) {
 	l.party, l.told = e.Party, e.Party
 	req := l.invite(e, to)
 	l.m.called(l, sipua.CallID(req))
-	to.target.Branch = sipua.NewBranch()
+	to.target.Branch, to.target.Credentials = sipua.NewBranch(), l.m.policy.Load().credentials(l.user)
 	l.outbound.text, l.outbound.target = sipua.Text(req), to.target
 	// Written down first: after a crash it has to be taken back.
 	l.keepThen(nil, func() {

@@ -51,7 +51,7 @@ func newOperators(o *Options, passed *systemd.Sockets) (*operators, error) {
 // watch joins the operators with what they look at.
 func (op *operators) watch(s *Server) {
 	op.admin = admin.New(admin.Options{
-		Orbits: s.runner, Lamps: lampList{s.notifier}, Metrics: op.metrics,
+		Orbits: s.runner, Lamps: lampList{s.notifier}, Registrations: registrations{s.registrar}, Metrics: op.metrics,
 		Password: s.config.Load().Admin.Password.Reveal(), Log: s.log,
 		Health: s.o.Store.Fault, Status: s.status, Reload: s.reloadFor(),
 	})
@@ -59,6 +59,7 @@ func (op *operators) watch(s *Server) {
 		Parked:        func() int { return parked(s.runner) },
 		Subscriptions: s.notifier.Len,
 		Sizes:         s.Sizes,
+		Registrations: func() map[string]int { return counts(s.registrar) },
 		RTP:           func() admin.RTP { return rtp(s.engine) },
 		Journal:       s.o.Store.Fault,
 	})
@@ -69,7 +70,7 @@ func (s *Server) status() admin.Status {
 	c := s.config.Load()
 	st := admin.Status{
 		Version: s.o.Version, Started: s.started, Orbits: len(c.Orbits), ParkedCalls: parked(s.runner),
-		Subscriptions: s.notifier.Len(), Shutdown: c.Shutdown, Journal: admin.Journal{Kind: c.Store.Kind},
+		Subscriptions: s.notifier.Len(), Registrations: counts(s.registrar), Shutdown: c.Shutdown, Journal: admin.Journal{Kind: c.Store.Kind},
 	}
 	if err := s.o.Store.Fault(); err != nil {
 		st.Journal.Fault = err.Error()

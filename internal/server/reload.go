@@ -115,5 +115,6 @@ func (s *Server) reload() (config.Changes, error) {
 	for _, ext := range changed {
 		s.notifier.Changed(ext)
 	}
+	s.registrar.Update(accounts(&c)) // a new orbit is there before anybody is told of it
 	return ch, nil
 }

@@ -19,6 +19,7 @@ import (
 	"parkd/internal/leg"
 	"parkd/internal/orbit"
 	"parkd/internal/presence"
+	"parkd/internal/register"
 	"parkd/internal/rtpmusic"
 	"parkd/internal/rtpmusic/library"
 	"parkd/internal/sipua"
@@ -63,6 +64,7 @@ type Server struct {
 	engine    *rtpmusic.Engine
 	legs      *leg.Manager
 	notifier  *presence.Notifier
+	registrar *register.Manager
 	runner    *orbit.Runner
 	operators *operators
 	gone      map[string]error   // legs that could not be restored
@@ -111,6 +113,7 @@ func (s *Server) build() error {
 	if s.endpoint, err = sipua.New(s.endpointOptions(s.world.known)); err != nil {
 		return err
 	}
+	s.registrar = register.New(register.Options{Endpoint: s.endpoint, Instance: instance(c), Log: s.log})
 	s.wheel = dialog.NewWheel()
 	s.table = dialog.NewTable(s.wheel)
 	s.engine = rtpmusic.NewEngine(rtpmusic.Config{
@@ -212,6 +215,7 @@ func (s *Server) Run(ctx context.Context) error {
 			_ = s.runner.Do(orbit.Hangup{Leg: id}) // it runs: there is room
 		}
 		s.notifier.Resume()
+		s.registrar.Update(accounts(s.config.Load()))
 		s.ready()
 		serving.Go(func() { s.manager(systemd.Watchdog(s.ctx, s.alive)) })
 		select {
@@ -262,6 +266,9 @@ func (s *Server) manager(err error) {
 func (s *Server) close() {
 	s.deciding.end()
 	s.cancel()
+	if s.registrar != nil {
+		s.registrar.Close(s.ctx, false)
+	}
 	if s.endpoint != nil {
 		s.endpoint.Shutdown()
 	} else {

@@ -55,6 +55,7 @@ func (s *Server) policy(c *config.Config) *leg.Policy {
 		OutboundProxy: c.SIP.OutboundProxy, ParkerHeaders: c.Park.ParkerHeaders,
 		Codecs: c.Media.Codecs, MediaAddress: c.Media.Address, KeepAlive: c.Park.Keepalive,
 		Own: s.own(), Listener: s.listener,
+		Peer: s.endpoint.Peer, Hosted: hosted(c), Credentials: credentials(c),
 	}
 }
 

@@ -115,13 +115,22 @@ func (s *Server) held() int {
 	return n
 }
 
+// deregister ends the registrations. The next process goes on with those that it is
+// to have; where there is to be none, nobody is to be called here any more.
+func (s *Server) deregister() {
+	ctx, cancel := context.WithTimeout(context.Background(), grace/2)
+	defer cancel()
+	s.registrar.Close(ctx, !s.keeps() || s.config.Load().Shutdown != "keep")
+}
+
 // stop ends the server. Calls that the journal keeps go on in the next one:
 // nothing is said to anybody, and from the first moment on nothing is taken in
 // that would then be lost. Without a journal they are ended.
 func (s *Server) stop() {
+	s.operators.admin.SetReady(false)
+	s.deregister()
 	ctx, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
-	s.operators.admin.SetReady(false)
 	if s.keeps() {
 		s.endpoint.Freeze()
 		s.log.Info().Int("calls", s.held()).Int("legs", s.legs.Count()).Msg("stopping, calls are kept")

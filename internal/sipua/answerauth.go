@@ -1,6 +1,7 @@
 package sipua
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/emiago/sipgo/sip"
@@ -12,7 +13,7 @@ import (
 // looked at, and for each realm the strongest algorithm is answered. It
 // returns false when there are no credentials, or when those were refused
 // already: a realm is answered again only if its nonce was stale.
-func (e *Endpoint) authorize(req *sip.Request, res *sip.Response, answered map[string]bool) (*sip.Request, bool) {
+func (e *Endpoint) authorize(req *sip.Request, res *sip.Response, own []Credential, answered map[string]bool) (*sip.Request, bool) {
 	ask, give := "www-authenticate", "Authorization"
 	if res.StatusCode == sip.StatusProxyAuthRequired {
 		ask, give = "proxy-authenticate", "Proxy-Authorization"
@@ -38,7 +39,7 @@ func (e *Endpoint) authorize(req *sip.Request, res *sip.Response, answered map[s
 	}
 	found := false
 	for realm, c := range best {
-		cred, ok := e.credential(realm)
+		cred, ok := e.credential(own, realm)
 		if !ok || answered[give+realm] && !c.Stale {
 			continue
 		}
@@ -57,19 +58,16 @@ func (e *Endpoint) authorize(req *sip.Request, res *sip.Response, answered map[s
 	return next, found
 }
 
-// credential finds the one for a realm; one without a realm fits all.
-func (e *Endpoint) credential(realm string) (Credential, bool) {
-	var any *Credential
-	for _, c := range e.settings.Load().Credentials {
-		if c.Realm == realm {
-			return c, true
+// credential finds the one for a realm: of the request's own, else of the
+// settings; one without a realm fits all.
+func (e *Endpoint) credential(own []Credential, realm string) (Credential, bool) {
+	for _, list := range [][]Credential{own, e.settings.Load().Credentials} {
+		if i := slices.IndexFunc(list, func(c Credential) bool { return c.Realm == realm }); i >= 0 {
+			return list[i], true
 		}
-		if c.Realm == "" && any == nil {
-			any = &c
+		if i := slices.IndexFunc(list, func(c Credential) bool { return c.Realm == "" }); i >= 0 {
+			return list[i], true
 		}
-	}
-	if any != nil {
-		return *any, true
 	}
 	return Credential{}, false
 }

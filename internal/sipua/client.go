@@ -78,7 +78,7 @@ func (t *Transaction) run(ctx context.Context) {
 		if res == nil {
 			return
 		}
-		next, ok := t.e.authorize(req, res, answered)
+		next, ok := t.e.authorize(req, res, t.to.Credentials, answered)
 		if !ok || !t.reseq(ctx, next) {
 			t.emit(res, nil)
 			return

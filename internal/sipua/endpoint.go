@@ -112,6 +112,8 @@ type Endpoint struct {
 	cancels  cancels
 	contacts contacts
 	noTCP    noTCP
+	pings    pings
+	peers    atomic.Pointer[map[netip.Addr]bool] // nil = none
 
 	frozen    atomic.Bool
 	ready     chan struct{} // closed when every UDP listener can send

@@ -58,7 +58,7 @@ func (e *Endpoint) addListener(l Listener) error {
 		if e.stream == nil {
 			e.stream = e.newLayer(sip.WithTransportLayerTransports(sip.TransportsConfig{
 				TCP: e.newTCP(), TLS: &sip.TransportTLS{TransportTCP: e.newTCP()},
-			}))
+			}), sip.WithTransportLayerReadFilter(e.pings.read))
 			e.layers = append(e.layers, e.stream)
 		}
 		e.stream.addStream(l)

@@ -88,7 +88,7 @@ func (e *Endpoint) incoming(r *Request) {
 		e.refuse(r, ref)
 		return
 	}
-	r.Trusted = e.settings.Load().access.trusts(r.Flow.Remote.Addr())
+	r.Trusted = e.Trusts(r.Flow.Remote.Addr())
 	if r.IsCancel() {
 		e.cancels.take(e, r)
 		return

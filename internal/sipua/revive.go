@@ -96,7 +96,7 @@ func (e *Endpoint) cancelLost(invite *sip.Request, to Target) {
 		return
 	}
 	seq, tries := invite.CSeq().SeqNo, 1
-	if len(e.settings.Load().Credentials) > 0 {
+	if len(to.Credentials)+len(e.settings.Load().Credentials) > 0 {
 		tries = 2
 	}
 	for _, h := range e.large(invite, list) { // which of them it went is not known

@@ -24,6 +24,8 @@ type Target struct {
 	// get one from the dialog, on whatever goroutine owns that, and pass it to
 	// use. nil = the old one plus 1.
 	Reseq func(use func(cseq uint32)) `json:"-"`
+	// Credentials answer challenges before those of the settings do.
+	Credentials []Credential `json:"-"`
 }
 
 // Request starts a client transaction and returns at once. Via, Max-Forwards
