@@ -87,7 +87,7 @@ func NewMetrics(registry *prometheus.Registry) *Metrics {
 	for _, result := range []string{reloadApplied, reloadRefused} {
 		m.reloads.WithLabelValues(result)
 	}
-	for _, result := range []string{"answered", "busy", "no_answer", "mailbox", "failed"} {
+	for _, result := range []string{"answered", "busy", "no_answer", "mailbox", "unconfirmed", "failed"} {
 		m.returns.WithLabelValues(result)
 	}
 	m.figures.Store(&Figures{})

@@ -30,9 +30,6 @@ func (o Options) validate(r *report, key string, after DurationRange) {
 	if o.Timeout.Action == "fallback" && o.Timeout.Fallback == "" {
 		r.add(key+".timeout.action", "fallback needs timeout.fallback, the extension to call")
 	}
-	if o.Timeout.Confirm {
-		r.notBuilt(key+".timeout.confirm", "true", "false")
-	}
 	if k := o.Transfer.Key; len(k) != 1 || !strings.Contains("0123456789*#", k) {
 		r.addf(key+".transfer.key", "%q is not one of 0-9 * #", k)
 	}

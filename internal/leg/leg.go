@@ -91,20 +91,21 @@ type draft struct {
 // exchange is an INVITE transaction seen from its user: what the transaction
 // layer leaves to it (RFC 3261 13.3.1.4, 13.2.2.4).
 type exchange struct {
-	request  *sipua.Request // theirs
-	response *sip.Response  // our 2xx, sent again until the ACK
-	cseq     uint32
-	resend   *dialog.Timer
-	giveUp   *dialog.Timer
-	ours     *sipua.Transaction
-	text     string        // of our first INVITE, before it is sent
-	target   sipua.Target  // and where it is sent
-	answer   *sip.Response // its 2xx, not acknowledged before that is durable
-	rang     bool          // the phone that is called by it
-	moved    []string      // whom its 3xx names
-	declined []dialog.ID   // of its answers that were too late
-	acked    bool          // the 2xx to ours has been acknowledged
-	busy     bool          // a re-INVITE is under way
+	request   *sipua.Request // theirs
+	response  *sip.Response  // our 2xx, sent again until the ACK
+	cseq      uint32
+	resend    *dialog.Timer
+	giveUp    *dialog.Timer
+	ours      *sipua.Transaction
+	text      string        // of our first INVITE, before it is sent
+	target    sipua.Target  // and where it is sent
+	answer    *sip.Response // its 2xx, not acknowledged before that is durable
+	rang      bool          // the phone that is called by it
+	moved     []string      // whom its 3xx names
+	forwarded bool          // it went on to another number
+	declined  []dialog.ID   // of its answers that were too late
+	acked     bool          // the 2xx to ours has been acknowledged
+	busy      bool          // a re-INVITE is under way
 }
 
 // carry does one effect of a decision.
@@ -118,6 +119,7 @@ func (l *Leg) carry(e orbit.Effect) {
 		l.part()
 		l.play(e.Music)
 	case orbit.Say:
+		l.confirm() // the answer to our INVITE, if it is one who is asked something
 		l.part()
 		l.say(e.Words, e.Then)
 	case orbit.Bridge:

@@ -178,6 +178,10 @@ func begin(req *sip.Request, from orbit.Party) {
 
 // progress takes the responses to our INVITE.
 func (l *Leg) progress(res *sip.Response, err error) {
+	if err == nil && res.StatusCode > 100 && res.StatusCode < 300 && !l.outbound.forwarded {
+		way := l.outbound.ours.Flow().Remote.Addr()
+		l.outbound.forwarded = forwarded(res, l.outbound.ours.Request().Recipient, l.m.policy.Load().trusts(way))
+	}
 	switch {
 	case err != nil:
 		l.log.Info().Err(err).Msg("return failed")
@@ -241,7 +245,7 @@ func (l *Leg) connected(res *sip.Response) {
 	}
 	l.session.accept(l, res)
 	l.life.start(l)
-	l.m.tell(orbit.Answered{Leg: l.id, Machine: machine(res), Record: l.record()})
+	l.m.tell(orbit.Answered{Leg: l.id, Machine: machine(res), Forwarded: l.outbound.forwarded, Record: l.record()})
 }
 
 // confirm acknowledges the answer to our INVITE, once it is written down: a

@@ -53,9 +53,11 @@ type Call struct {
 	Attempt int       `json:"attempt,omitempty"`
 	Asked   bool      `json:"asked,omitempty"` // the return was asked for: not by timeout.action
 	Turn    int       `json:"turn,omitempty"`  // numbers the call's parkings: a new alias each
-	Rung    string    `json:"rung,omitempty"`  // URIs that the return has called, the last one now, with spaces between
-	Then    string    `json:"then,omitempty"`  // URIs that it may call then, of a 3xx
-	Guard   time.Time `json:"guard,omitzero"`  // until then nobody may take Other's place
+	// Answered: whoever the return called has answered, and is asked to press 1.
+	Answered bool      `json:"answered,omitempty"`
+	Rung     string    `json:"rung,omitempty"` // URIs that the return has called, the last one now, with spaces between
+	Then     string    `json:"then,omitempty"` // URIs that it may call then, of a 3xx
+	Guard    time.Time `json:"guard,omitzero"` // until then nobody may take Other's place
 }
 
 // Alias is the dialog that lamps publish for a parked call: a Call-ID and two

@@ -13,6 +13,8 @@ import (
 // small is a configuration in which everything happens soon.
 func small() Settings {
 	t := Timeout{Enabled: true, After: 30 * time.Second, Ring: 15 * time.Second, Fallback: "900", FallbackAfter: 1}
+	confirmed := t
+	confirmed.Confirm = true
 	return Settings{
 		RetrieveCodes: []string{"*4"},
 		MaxCalls:      7,
@@ -21,7 +23,7 @@ func small() Settings {
 		Orbits: []Orbit{
 			{Extension: "1", Enabled: true, Music: "one", Timeout: t, TransferKey: '0'},
 			{Extension: "2", Enabled: true, Music: "two", Multiple: true, Timeout: t, Press: PressAlways, Retrieve: RetrieveDirect},
-			{Extension: "3", Enabled: true, Music: "three", Multiple: true, MaxCalls: 2, Timeout: t},
+			{Extension: "3", Enabled: true, Music: "three", Multiple: true, MaxCalls: 2, Timeout: confirmed},
 			{Extension: "4", Enabled: true, Music: "four", Multiple: true},
 		},
 	}
@@ -40,7 +42,7 @@ func settings(t *rapid.T) Settings {
 	}
 	var orbits []Orbit
 	for _, o := range set.Orbits {
-		switch rapid.IntRange(0, 14).Draw(t, "change") {
+		switch rapid.IntRange(0, 15).Draw(t, "change") {
 		case 0, 1:
 			continue
 		case 2:
@@ -68,6 +70,8 @@ func settings(t *rapid.T) Settings {
 			o.Timeout.Action = ToFallback
 		case 13:
 			o.Timeout.Action = Keep
+		case 14:
+			o.Timeout.Confirm = !o.Timeout.Confirm
 		}
 		orbits = append(orbits, o)
 	}
@@ -138,7 +142,7 @@ func (c *chaos) newcomer(t *rapid.T) Invite {
 			in.Replaces = replaces(rapid.SampledFrom(c.aliases).Draw(t, "alias"), rapid.Bool().Draw(t, "swap"))
 		}
 	case 9:
-		if leg := c.some(t, "music", "joined", "ringing", "ended"); leg != "" {
+		if leg := c.some(t, "music", "joined", "ringing", "asked", "ended"); leg != "" {
 			in.Replaces = &Replaces{CallID: "real", Leg: leg, EarlyOnly: rapid.IntRange(0, 9).Draw(t, "early") == 0}
 		}
 	}
@@ -154,23 +158,28 @@ func (c *chaos) result(t *rapid.T) Command {
 		}
 	case 2:
 		if leg := c.some(t, "ringing"); leg != "" {
-			return Answered{Leg: leg, Record: []byte(leg), Machine: rapid.IntRange(0, 3).Draw(t, "machine") == 0}
+			return Answered{
+				Leg: leg, Record: []byte(leg),
+				Machine: rapid.IntRange(0, 3).Draw(t, "machine") == 0, Forwarded: rapid.IntRange(0, 2).Draw(t, "forwarded") == 0,
+			}
 		}
 	case 3: // somebody who was told to end answers all the same
 		if leg := c.some(t, "ended"); leg != "" {
 			return Answered{Leg: leg}
 		}
 	case 4:
-		if leg := c.some(t, "music", "joined", "ringing"); leg != "" {
+		if leg := c.some(t, "music", "joined", "ringing", "asked"); leg != "" {
 			c.w.end(leg)
 			return c.refusal(t, leg)
 		}
 	case 5:
-		if leg := c.some(t, "music", "joined"); leg != "" {
-			return Key{Leg: leg, Digit: '0', Info: rapid.Uint32Range(0, 1).Draw(t, "info")}
+		if leg := c.some(t, "music", "joined", "asked", "asked"); leg != "" {
+			return Key{
+				Leg: leg, Digit: rapid.SampledFrom([]byte("0112")).Draw(t, "key"), Info: rapid.Uint32Range(0, 1).Draw(t, "info"),
+			}
 		}
 	case 6:
-		if leg := c.some(t, "music", "joined", "ended"); leg != "" {
+		if leg := c.some(t, "music", "joined", "asked", "ended"); leg != "" {
 			return Note{Leg: leg, Record: []byte("note"), Reply: rapid.Bool().Draw(t, "reply")}
 		}
 	case 7:

@@ -231,7 +231,11 @@ func (r *rig) checkWorld() error {
 			if caller.State != "music" || caller.Music != r.settings(e.At).Music {
 				return fmt.Errorf("call %s is %s and its caller %+v", id, e.Phase, caller)
 			}
-			if e.Phase == Returning && other.State != "ringing" {
+			state := "ringing"
+			if e.Answered {
+				state = "asked"
+			}
+			if e.Phase == Returning && other.State != state {
 				return fmt.Errorf("call %s is returning to %+v", id, other)
 			}
 		default:

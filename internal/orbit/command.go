@@ -69,7 +69,9 @@ type Acked struct {
 type Answered struct {
 	Leg     string
 	Machine bool // it says of itself that it is none: a mailbox, an announcement
-	Record  []byte
+	// Forwarded: it is not at the number that was called.
+	Forwarded bool
+	Record    []byte
 }
 
 // Hangup says that a leg has ended, however it did: BYE, CANCEL, an error

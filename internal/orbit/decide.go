@@ -107,8 +107,11 @@ func (s *State) straighten(ch *Change, c *Call) {
 // answered: whoever a return called has answered, unless somebody was faster.
 func (s *State) answered(now time.Time, in Answered) (ch Change) {
 	e := s.call(in.Leg)
-	if e == nil || e.Phase != Returning || e.Other != in.Leg {
+	switch {
+	case e == nil || e.Phase != Returning || e.Other != in.Leg:
 		ch.bye(in.Leg, "no longer wanted")
+		return ch
+	case e.Answered: // carried out before
 		return ch
 	}
 	s.returned(now, &ch, e.Call, in)
@@ -181,6 +184,8 @@ func (ch *Change) end(c *Call, reason, left string) {
 const (
 	unconfirmed  = "retriever did not confirm"
 	restarted    = "restarted"
+	notConfirmed = "nobody pressed 1"
+	refusedByKey = "refused by a key"
 	machine      = "answered by a machine"
 	unavailable  = "answered 480 at once"
 	answeredWith = "answered "
@@ -273,8 +278,12 @@ func (s *State) passed(now time.Time) (ch Change) {
 		ch.end(&c, "parked for too long", c.Caller)
 		ch.bye(c.Other, "parked for too long")
 	case c.Phase == Returning:
-		ch.bye(c.Other, "no answer")
-		s.returnFailed(now, &ch, c, "no answer")
+		why := "no answer"
+		if c.Answered {
+			why = notConfirmed
+		}
+		ch.bye(c.Other, why)
+		s.returnFailed(now, &ch, c, why)
 	case c.Phase == Parked:
 		s.fallsDue(now, &ch, c)
 	}

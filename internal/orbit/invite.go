@@ -153,7 +153,7 @@ func (in *Invite) identity() Identity { return Identity{in.Name, in.URI, in.Self
 func (s *State) retrieve(now time.Time, c Call, in Invite) (ch Change) {
 	if c.Phase == Returning {
 		ch.bye(c.Other, "retrieved")
-		c.Rung, c.Then = "", ""
+		c.Answered, c.Rung, c.Then = false, "", ""
 	}
 	c.Phase, c.Other, c.With, c.Due, c.Asked = Retrieving, in.Leg, in.identity(), now.Add(ackWait), false
 	ch.put(c)

@@ -109,7 +109,7 @@ func (s *State) Call(id string) (Call, bool) {
 // View returns the call as operators see it.
 func (c *Call) View() CallView { return c.view() }
 
-// Result says how a return ended: answered, busy, no_answer, mailbox or failed; "" if
+// Result says how a return ended: answered, busy, no_answer, mailbox, unconfirmed or failed; "" if
 // the event is not the end of one.
 func (e Event) Result() string {
 	switch {
@@ -121,6 +121,8 @@ func (e Event) Result() string {
 		return "busy"
 	case e.Detail == machine:
 		return "mailbox"
+	case e.Detail == notConfirmed || e.Detail == refusedByKey:
+		return "unconfirmed"
 	}
 	code, _ := strconv.Atoi(strings.TrimPrefix(e.Detail, answeredWith))
 	switch code {

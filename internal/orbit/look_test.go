@@ -63,6 +63,8 @@ func TestEventResult(t *testing.T) {
 		{"declined", Event{Kind: KindKept, Detail: failure(603, true)}, "busy"},
 		{"do not disturb", Event{Kind: KindKept, Detail: failure(480, false)}, "busy"},
 		{"not answered for a while", Event{Kind: KindKept, Detail: failure(480, true)}, "no_answer"},
+		{"nobody pressed a key", Event{Kind: KindKept, Detail: notConfirmed}, "unconfirmed"},
+		{"another key", Event{Kind: KindKept, Detail: refusedByKey}, "unconfirmed"},
 		{"a mailbox", Event{Kind: KindKept, Detail: machine}, "mailbox"},
 		{"a retrieve", Event{Kind: KindKept, Detail: unconfirmed}, ""},
 		{"cut off by a restart", Event{Kind: KindKept, Detail: restarted}, ""},

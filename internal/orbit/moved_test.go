@@ -62,6 +62,10 @@ func TestMoved(t *testing.T) {
 				t.Errorf("rings until %s, it is %s", e.Due, r.now)
 			}
 			_ = r.do(Answered{Leg: e.Other})
+			if e := r.is(t, "a", Returning); !e.Answered { // it is another number
+				t.Errorf("%+v", e.Call)
+			}
+			_ = r.do(Key{Leg: e.Other, Digit: '1'})
 			if e := r.is(t, "a", Bridged); e.With.Self != tt.want[len(tt.want)-1] || e.Rung+e.Then != "" {
 				t.Errorf("%+v", e.Call)
 			}

@@ -53,6 +53,7 @@ type Timeout struct {
 	Ring          time.Duration // and rung for so long
 	Fallback      string        // extension called instead; "" = none
 	FallbackAfter int           // after so many failed returns
+	Confirm       bool          // whoever answers presses 1 before they are joined
 }
 
 // Orbit is the configuration of one park orbit.

@@ -15,7 +15,7 @@ func (s *State) restart(now time.Time) (ch Change) {
 		case c.Phase == Returning:
 			ch.bye(c.Other, restarted)
 			c.Phase, c.Other, c.With, c.Due = Parked, "", Identity{}, now.Add(callOff)
-			c.Rung, c.Then = "", ""
+			c.Answered, c.Rung, c.Then = false, "", ""
 			ch.put(c)
 			ch.event(KindKept, &c, restarted)
 		case c.Phase == Retrieving && !c.Due.After(now):

@@ -45,7 +45,7 @@ func (r *rig) resolved(c Call) Call {
 	switch {
 	case c.Phase == Returning:
 		c.Phase, c.Other, c.With, c.Due = Parked, "", Identity{}, r.now.Add(callOff)
-		c.Rung, c.Then = "", ""
+		c.Answered, c.Rung, c.Then = false, "", ""
 		return c
 	case c.Phase == Retrieving && !c.Due.After(r.now):
 		c.Phase, c.Other, c.With, c.Guard, c.Due = Parked, "", Identity{}, time.Time{}, time.Time{}

@@ -52,7 +52,7 @@ func (s *State) arm(now time.Time, c *Call) {
 // to nothing. The next return is a time-out away.
 func (s *State) parkAgain(now time.Time, c *Call) {
 	c.Phase, c.Other, c.With, c.Guard, c.Asked = Parked, "", Identity{}, time.Time{}, false
-	c.Rung, c.Then = "", ""
+	c.Answered, c.Rung, c.Then = false, "", ""
 	s.arm(now, c)
 }
 
@@ -114,6 +114,10 @@ const maxRung = 5
 // 3261 8.1.3.4), unless nobody anywhere takes the call (21.6). None of them twice,
 // and never ourselves: that ends where numbers are forwarded in a circle.
 func (s *State) refused(now time.Time, ch *Change, c Call, in Hangup) {
+	if c.Answered {
+		s.returnFailed(now, ch, c, notConfirmed)
+		return
+	}
 	then := slices.Concat(in.Moved, strings.Fields(c.Then))
 	rung := strings.Fields(c.Rung)
 	for i, target := range then {
@@ -128,7 +132,8 @@ func (s *State) refused(now time.Time, ch *Change, c Call, in Hangup) {
 	s.returnFailed(now, ch, c, failure(in.Code, in.Rang))
 }
 
-// returned: the parker has the caller. Of a machine nobody has anything.
+// returned: somebody has answered. They have the caller, unless they are a machine
+// or are to say first that they are there.
 func (s *State) returned(now time.Time, ch *Change, c Call, in Answered) {
 	ch.leg(in.Leg, known(in.Record))
 	if in.Machine && c.personal() {
@@ -136,13 +141,11 @@ func (s *State) returned(now time.Time, ch *Change, c Call, in Answered) {
 		s.returnFailed(now, ch, c, machine)
 		return
 	}
-	c.Phase, c.At, c.Due, c.Rung, c.Then = Bridged, "", time.Time{}, "", ""
-	ch.put(c)
-	ch.after(s.bridge(&c))
-	if c.Told {
-		ch.after(c.introduction(c.Caller), c.introduction(c.Other))
+	if s.confirms(&c, in) {
+		s.question(now, ch, c)
+		return
 	}
-	ch.event(KindReturned, &c, "")
+	s.taken(ch, c)
 }
 
 // returnFailed: parked still, tried again a time-out later.
@@ -154,7 +157,8 @@ func (s *State) returnFailed(now time.Time, ch *Change, c Call, why string) {
 }
 
 // key: of two who are joined the other one is to know of it. The transfer key brings
-// a parked caller back to the parker at once.
+// a parked caller back to the parker at once; whoever answers a return takes or
+// refuses the caller by a key.
 func (s *State) key(now time.Time, in Key) (ch Change) {
 	e := s.call(in.Leg)
 	if e != nil {
@@ -165,6 +169,10 @@ func (s *State) key(now time.Time, in Key) (ch Change) {
 	}
 	if in.Info != 0 {
 		ch.Now = append(ch.Now, KeyTaken{in.Leg, in.Info}) // not a word about what is durable
+	}
+	if e != nil && e.Phase == Returning && e.Answered && e.Other == in.Leg {
+		s.answeredKey(now, &ch, e.Call, in.Digit)
+		return ch
 	}
 	if e == nil || e.Phase != Parked || e.Caller != in.Leg {
 		return ch

@@ -12,7 +12,7 @@ var start = time.Date(2026, 11, 22, 19, 37, 0, 0, time.UTC)
 
 // party is one leg as the network sees it.
 type party struct {
-	State   string // asking music joined ringing ended
+	State   string // asking music joined ringing asked ended
 	Peer    string // when joined
 	Music   string // when music
 	Orbit   string // whose caller it is or was, "" for the other kind
@@ -28,6 +28,7 @@ type world struct {
 	ended    []string // not yet reported as Hangup
 	arrivals int
 	rung     []Ring
+	said     []Say
 	noted    []string // legs told that their snapshot is durable
 }
 
@@ -60,6 +61,11 @@ func (w *world) carry(e Effect) {
 	case Play:
 		w.part(p)
 		p.State, p.Music = "music", e.Music
+	case Say:
+		if p.State == "ringing" {
+			p.State = "asked"
+		}
+		w.said = append(w.said, e)
 	case Bridge:
 		w.join(e.Leg, e.Peer)
 	case Identify:

@@ -39,7 +39,7 @@ func orbitSettings(o *config.Orbit) orbit.Orbit {
 		Retrieve: retrieves[o.Retrieve],
 		Timeout: orbit.Timeout{
 			Enabled: o.Timeout.Enabled, Action: actions[o.Timeout.Action], After: o.Timeout.After, Ring: o.Timeout.Ring,
-			Fallback: o.Timeout.Fallback, FallbackAfter: o.Timeout.FallbackAfter,
+			Fallback: o.Timeout.Fallback, FallbackAfter: o.Timeout.FallbackAfter, Confirm: o.Timeout.Confirm,
 		},
 	}
 	if o.Transfer.Enabled && o.Transfer.Key != "" {

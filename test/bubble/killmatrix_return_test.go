@@ -19,6 +19,12 @@ func returns(o *config.Orbit) {
 	o.Timeout.Fallback, o.Timeout.FallbackAfter = "200", 2
 }
 
+// returnsAsking has whoever answers press 1.
+func returnsAsking(o *config.Orbit) {
+	returns(o)
+	o.Timeout.Confirm = true
+}
+
 // window is when something is due: it began between two times.
 type window struct{ from, to time.Time }
 
@@ -74,11 +80,30 @@ const slack = 60 * time.Millisecond
 // itself.
 func (st *stage) pickup(r *rung, caller *phone.Call) *phone.Call {
 	st.T.Helper()
-	return st.pickupOr(r, caller, func() {})
+	return st.pickupAnd(r, caller, func([]*phone.Call) {})
 }
 
-// pickupOr is pickup while something else goes on.
-func (st *stage) pickupOr(r *rung, caller *phone.Call, meanwhile func()) *phone.Call {
+// confirm is pickup where whoever picks up is asked, and presses 1.
+func (st *stage) confirm(r *rung, caller *phone.Call) *phone.Call {
+	st.T.Helper()
+	return st.pickupAnd(r, caller, pressing())
+}
+
+// pressing presses 1 on calls now and then.
+func pressing() func([]*phone.Call) {
+	last := map[*phone.Call]time.Time{}
+	return func(picked []*phone.Call) {
+		for _, c := range picked {
+			if c.Ended().IsZero() && time.Since(last[c]) > 2*lately {
+				c.Media.Press('1')
+				last[c] = time.Now()
+			}
+		}
+	}
+}
+
+// pickupAnd is pickup while something else is done, perhaps with what was picked up.
+func (st *stage) pickupAnd(r *rung, caller *phone.Call, meanwhile func([]*phone.Call)) *phone.Call {
 	st.T.Helper()
 	var picked []*phone.Call
 	pick := func(c *phone.Call) {
@@ -91,7 +116,7 @@ func (st *stage) pickupOr(r *rung, caller *phone.Call, meanwhile func()) *phone.
 	pick(r.Call)
 	var now *phone.Call
 	if !st.eventually(prompt, func() bool {
-		meanwhile()
+		meanwhile(picked)
 		if c := r.by.Rings(0); c != nil {
 			pick(c)
 		}
@@ -238,5 +263,30 @@ func returnMoved(st *stage) {
 	}) {
 		st.T.Fatal("the phone that was named is not rung")
 	}
-	st.hangup(parked, st.pickupOr(&rung{back, carol}, parked, again))
+	press := pressing()
+	st.hangup(parked, st.pickupAnd(&rung{back, carol}, parked, func(picked []*phone.Call) {
+		again()
+		press(picked)
+	}))
+}
+
+// returnConfirmed: whoever picks up presses 1 before they have the caller.
+func returnConfirmed(st *stage) {
+	alice, bob := st.Phone("alice"), st.Phone("bob")
+	parked, since := st.parkAt(alice, referred(bob))
+	back := st.confirm(st.back(since.add(sceneAfter), nil, bob), parked)
+	st.hangup(back, parked)
+}
+
+// askedFetched: somebody fetches the call while whoever has picked up is asked.
+func askedFetched(st *stage) {
+	alice, bob, carol := st.Phone("alice"), st.Phone("bob"), st.Phone("carol")
+	parked, since := st.parkAt(alice, referred(bob))
+	r := st.back(since.add(sceneAfter), nil, bob)
+	r.PickupLate()
+	time.Sleep(500 * time.Millisecond)
+	start := time.Now()
+	fetched := st.fetch(carol, parked, code)
+	st.over(start, r.Call)
+	st.hangup(fetched, parked)
 }

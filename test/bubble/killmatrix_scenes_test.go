@@ -30,6 +30,8 @@ var scenes = map[string]scene{
 	"return answered":              {play: returnAnswered, orbit: returns},
 	"return to somebody busy":      {play: returnBusy, orbit: returns},
 	"return to a phone that moved": {play: returnMoved, orbit: returns},
+	"return confirmed":             {play: returnConfirmed, orbit: returnsAsking},
+	"fetched while one is asked":   {play: askedFetched, orbit: returnsAsking},
 	"return unanswered, fallback":  {play: returnUnanswered, orbit: returns},
 	"return, fetched meanwhile":    {play: returnFetched, orbit: returns},
 	"return, caller hangs up":      {play: returnInVain, orbit: returns},

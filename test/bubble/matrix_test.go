@@ -28,6 +28,9 @@ var scripts = map[string]script{
 	"park, return, answer":        {play: returned},
 	"park, return, busy, fetch":   {play: refusedThenFetched},
 	"park, return, 302, answer":   {play: movedThenAnswered},
+	"park, return, INFO":          {play: confirmedByInfo, configure: kit.Orbit("701", confirming)},
+	"park, return, confirm, 2":    {play: refusedThenConfirmed, configure: kit.Orbit("701", confirming)},
+	"park, return, ask, fetch":    {play: fetchedWhileAsked, configure: kit.Orbit("701", confirming)},
 	"park, return, mailbox":       {play: mailboxThenAnswered},
 	"park, return, fetch":         {play: fetchedWhileReturning},
 	"consultation, transfer":      {play: transferred},
@@ -150,8 +153,50 @@ func movedThenAnswered(s *kit.Site) {
 	back := carol.Ringing(trouble)
 	back.Reply(180)
 	back.Pickup()
+	time.Sleep(trouble)
+	back.Media.Press('1') // for it is another number
 	joined(s, back, parked)
 	hangup(back, parked)
+}
+
+func confirmedByInfo(s *kit.Site) {
+	alice, bob := s.Phone("alice"), s.Phone("bob")
+	parked := park(alice, bob)
+	back := bob.Ringing(after + trouble)
+	back.Reply(180)
+	back.Pickup()
+	time.Sleep(trouble)
+	back.Info("dtmf-relay", '1').Expect(200)
+	joined(s, back, parked)
+	hangup(back, parked)
+}
+
+func refusedThenConfirmed(s *kit.Site) {
+	alice, bob := s.Phone("alice"), s.Phone("bob")
+	parked := park(alice, bob)
+	back := bob.Ringing(after + trouble)
+	back.Pickup()
+	time.Sleep(trouble)
+	back.Media.Press('2')
+	back.ExpectEnd(trouble)
+	back = bob.Ringing(after + trouble)
+	back.Pickup()
+	time.Sleep(trouble)
+	back.Media.Press('1')
+	joined(s, back, parked)
+	hangup(parked, back)
+}
+
+func fetchedWhileAsked(s *kit.Site) {
+	alice, bob, carol := s.Phone("alice"), s.Phone("bob"), s.Phone("carol")
+	parked := park(alice, bob)
+	back := bob.Ringing(after + trouble)
+	back.Pickup()
+	time.Sleep(trouble)
+	fetched := carol.Call("*4701", phone.Opts{})
+	back.ExpectEnd(trouble)
+	joined(s, fetched, parked)
+	hangup(fetched, parked)
 }
 
 func mailboxThenAnswered(s *kit.Site) {

@@ -30,7 +30,9 @@ func TestAPhoneThatHasMovedIsFollowed(t *testing.T) {
 		second.Reply(180)
 		s.Wait(10 * time.Second) // it rings for as long as if it were the first
 		second.Pickup()
+		s.Wait(time.Second)
 		steady(s, parked.Media.Got(time.Time{}), time.Since(start))
+		second.Media.Press('1') // for it is another number
 		talk(s, second, parked)
 		s.Golden("moved")
 		goodbye(s, second, parked)

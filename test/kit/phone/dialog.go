@@ -83,7 +83,7 @@ func reply(m *wire.Message, code int, tag string, extra []string, body string) s
 }
 
 var phrases = map[int]string{
-	100: "Trying", 180: "Ringing", 183: "Session Progress", 200: "OK", 302: "Moved Temporarily", 301: "Moved Permanently", 404: "Not Found",
+	100: "Trying", 180: "Ringing", 181: "Call Is Being Forwarded", 183: "Session Progress", 200: "OK", 302: "Moved Temporarily", 301: "Moved Permanently", 404: "Not Found",
 	408: "Request Timeout", 480: "Temporarily Unavailable", 481: "Call/Transaction Does Not Exist", 486: "Busy Here",
 	482: "Loop Detected", 487: "Request Terminated", 488: "Not Acceptable Here", 491: "Request Pending", 500: "Server Internal Error",
 	503: "Service Unavailable", 603: "Decline",
