@@ -70,7 +70,7 @@ func (l *Leg) answer(e orbit.Answer) {
 // offerless INVITE asks for.
 func (l *Leg) describe(prefer string) ([]byte, error) {
 	l.local.Previous = l.last
-	l.offered = len(l.inbound.request.Body()) == 0
+	l.offered = l.described == nil
 	if l.offered {
 		l.last = sdp.Offer(l.local, preferred(l.local.Codecs, prefer))
 		return l.last, nil

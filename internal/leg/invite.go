@@ -41,6 +41,17 @@ func (m *Manager) Invite(req *sipua.Request) {
 	req.OnCancel(func() { l.post(l.cancelled) })
 }
 
+// hopsOf is how many hops an INVITE has left; what the sender does not say is as
+// much as RFC 3261 8.1.1.6 has everybody begin with.
+func hopsOf(req *sipua.Request) int {
+	if h := req.MaxForwards(); h != nil {
+		return min(int(h.Val()), maxHops)
+	}
+	return maxHops
+}
+
+const maxHops = 70
+
 // prepare makes a leg for an INVITE and gathers the facts.
 func (m *Manager) prepare(req *sipua.Request) (*Leg, orbit.Invite, error) {
 	var in orbit.Invite
@@ -73,7 +84,7 @@ func (m *Manager) prepare(req *sipua.Request) (*Leg, orbit.Invite, error) {
 	l.state = asked
 	l.dialog, l.remote, l.local, l.user = d, remote, local, in.To
 	l.bound, l.described = bound, offer
-	l.asked = sipua.CSeq(req.Request)
+	l.asked, l.hops = sipua.CSeq(req.Request), hopsOf(req)
 	l.inbound.request, l.inbound.cseq = req, l.asked
 	if offer != nil { // 488 before anybody decides
 		if l.draft.body, l.draft.agreed, err = remote.Answer(l.local, ""); err != nil {

@@ -41,6 +41,13 @@ type Policy struct {
 // it came with. The result has lost every parameter but transport.
 func (p *Policy) returnTarget(uri, dialled string) (string, bool) {
 	u, err := parseTarget(uri)
+	if err == nil && u.Host == "" && strings.Contains(uri, ":") { // a number
+		plain := sipua.UserOf(&u)
+		if !p.ReturnUsers.MatchString(plain) {
+			return "", false
+		}
+		return "tel:" + plain, true
+	}
 	if err != nil || !p.ReturnUsers.MatchString(sipua.UserOf(&u)) || !p.ours(u.Host, dialled) {
 		return "", false
 	}
@@ -106,6 +113,9 @@ func parseTarget(s string) (sip.Uri, error) {
 	if err := sip.ParseUri(s, &u); err != nil {
 		return u, fmt.Errorf("target %q: %w", s, err)
 	}
+	if strings.EqualFold(u.Scheme, "tel") {
+		return telTarget(&u)
+	}
 	if u.Scheme != "sip" && u.Scheme != "sips" || u.Host == "" || u.Port < 0 || u.Port > 65535 {
 		return u, fmt.Errorf("target %q: not a SIP URI", s)
 	}
@@ -118,6 +128,21 @@ func parseTarget(s string) (sip.Uri, error) {
 		kept.UriParams = sip.HeaderParams{{K: "transport", V: strings.ToLower(t)}}
 	}
 	return kept, nil
+}
+
+// separators are what may stand in a number for the eye (RFC 3966 3).
+var separators = strings.NewReplacer("-", "", ".", "", "(", "", ")", "")
+
+var number = regexp.MustCompile(`^\+?[0-9*#]{1,32}$`)
+
+// telTarget reads a telephone number as an extension of the PBX (RFC 3966, RFC
+// 3261 19.1.6): it goes where those go, and nowhere by itself.
+func telTarget(u *sip.Uri) (sip.Uri, error) {
+	digits := separators.Replace(sipua.UserOf(u))
+	if !number.MatchString(digits) {
+		return sip.Uri{}, fmt.Errorf("target %q: not a number", u.String())
+	}
+	return sip.Uri{Scheme: "sip", User: sipua.EscapeUser(digits), UriParams: sip.HeaderParams{{K: "user", V: "phone"}}}, nil
 }
 
 // home is the host of an extension of the PBX: our first domain, else whoever

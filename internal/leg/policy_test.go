@@ -40,7 +40,10 @@ func TestReturnTarget(t *testing.T) {
 		{"an escaped line end", "<sip:100%0a@pbx>", "pbx", ""},
 		{"a password", "<sip:100:1234@pbx>", "pbx", "sip:100@pbx"},
 		{"two hosts", "<sip:100@evil@pbx>", "pbx", ""},
-		{"a telephone number", "<tel:100>", "", ""},
+		{"a telephone number", "<tel:100>", "", "tel:100"}, // an extension of the PBX (RFC 3966)
+		{"a number with separators and a context", "<tel:1-0.0;phone-context=+1900;ext=9>", "", "tel:100"},
+		{"a number abroad", "<tel:+1900100>", "", ""},
+		{"a number that is none", "<tel:1%0a00>", "", ""},
 		{"no user", "<sip:100>", "", ""},
 		{"an impossible port", "<sip:100@10.1.2.3:70596>", "pbx", ""},
 		{"parameters", "<sip:100@10.1.2.3;maddr=evil;transport=TCP;method=BYE?Route=x>", "pbx", "sip:100@10.1.2.3;transport=tcp"},
@@ -111,10 +114,11 @@ func TestExtensionIsATarget(t *testing.T) {
 // Where the INVITE of a return goes. A connection that a peer has opened is used
 // while it stands; its port takes none.
 func TestRoute(t *testing.T) {
-	trusted := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+	trusted := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")}
 	local := netip.MustParseAddrPort("10.0.0.1:5060")
 	udp := sipua.Flow{Network: "udp", Local: local, Remote: netip.MustParseAddrPort("10.0.0.5:5080")}
 	tcp := sipua.Flow{Network: "tcp", Local: local, Remote: netip.MustParseAddrPort("10.0.0.5:41000")}
+	six := sipua.Flow{Network: "udp", Local: local, Remote: netip.MustParseAddrPort("[fd00::5]:5080")}
 	for _, tt := range []struct {
 		name, target string
 		flow         sipua.Flow
@@ -125,6 +129,9 @@ func TestRoute(t *testing.T) {
 		{name: "extension over udp", target: "200", flow: udp, uri: "sip:200@10.0.0.5:5080", next: "sip:200@10.0.0.5:5080"},
 		{name: "extension over tcp", target: "200", flow: tcp, uri: "sip:200@10.0.0.5", next: "sip:pbx@10.0.0.5:5060;transport=tcp"},
 		{name: "extension over tcp with a route", target: "200", flow: tcp, routes: []string{"sip:10.0.0.9;lr"}, uri: "sip:200@10.0.0.5", next: "sip:10.0.0.9;lr"},
+		{name: "extension over IPv6", target: "200", flow: six, uri: "sip:200@[fd00::5]:5080", next: "sip:200@[fd00::5]:5080"},
+		{name: "number", target: "tel:200", flow: udp, uri: "sip:200@10.0.0.5:5080;user=phone", next: "sip:200@10.0.0.5:5080;user=phone"},
+		{name: "literal address of IPv6", target: "sip:bob@[fd00::7]:5070", flow: udp, uri: "sip:bob@[fd00::7]:5070", next: "sip:bob@[fd00::7]:5070"},
 		{name: "name over udp", target: "sip:bob@example.com", flow: udp, uri: "sip:bob@example.com", next: "10.0.0.5:5080"},
 		{name: "name over tcp", target: "sip:bob@example.com", flow: tcp, uri: "sip:bob@example.com", next: "sip:pbx@10.0.0.5:5060;transport=tcp"},
 		{name: "literal address of a phone", target: "sip:bob@10.0.0.7", flow: tcp, uri: "sip:bob@10.0.0.7", next: "sip:bob@10.0.0.7"},

@@ -47,6 +47,7 @@ type record struct {
 	Moving  bool           `json:"moving,omitempty"`  // the peer does not know Local's address yet
 	Unsure  bool           `json:"unsure,omitempty"`  // our ACK may not have been sent
 	Asked   uint32         `json:"asked,omitempty"`   // CSeq of the INVITE that the peer began with
+	Hops    int            `json:"hops,omitempty"`    // Max-Forwards of that INVITE; 0 = not known
 	At      time.Time      `json:"at"`                // when this was written
 	Session session        `json:"session,omitzero"`
 	Told    orbit.Party    `json:"told,omitzero"` // whom the peer knows at the other end
@@ -77,7 +78,7 @@ func (l *Leg) record() []byte {
 	l.ceiling = l.dialog.LocalSeq + seqBlock
 	r := record{
 		Format: recordFormat, Epoch: l.m.o.Epoch, User: l.user, Orbit: l.orbit, Call: l.owner,
-		Dialog: l.dialog, Asked: l.asked, At: time.Now(),
+		Dialog: l.dialog, Asked: l.asked, Hops: l.hops, At: time.Now(),
 		Local: l.local, Last: string(l.last), Remote: string(l.described), Agreed: l.agreed, Moving: l.moving, Told: l.told, Able: l.able,
 		Session: session{Seconds: int64(l.session.interval / time.Second), Ours: l.session.ours, Update: l.session.update},
 	}

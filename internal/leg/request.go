@@ -102,7 +102,7 @@ func (l *Leg) reinvite(req *sipua.Request) {
 	}
 	l.inbound.request, l.inbound.cseq, l.inbound.busy = req, sipua.CSeq(req.Request), true
 	res, err := l.renegotiate(req)
-	l.offered = err == nil && len(req.Body()) == 0
+	l.offered = err == nil && len(res.Body()) == 0
 	if l.offered {
 		l.local.Previous = l.last
 		l.last = sdp.Offer(l.local, preferred(l.local.Codecs, l.codecName()))
@@ -124,7 +124,7 @@ func (l *Leg) reinvite(req *sipua.Request) {
 // update does the same without an ACK (RFC 3311); mostly it only refreshes the
 // session timer.
 func (l *Leg) update(req *sipua.Request) {
-	if len(req.Body()) > 0 && (l.outbound.busy || l.inbound.busy || l.state != confirmed) {
+	if describes(req.Request) && (l.outbound.busy || l.inbound.busy || l.state != confirmed) {
 		l.reply(req, sip.StatusRequestPending) // RFC 3311 5.2
 		return
 	}

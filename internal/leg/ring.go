@@ -32,8 +32,21 @@ func (m *Manager) ring(e orbit.Ring) {
 	// The caller's dialog belongs to the caller's queue.
 	caller.post(func() {
 		to, err := m.route(e.Target, caller)
+		if to.hops = caller.onward(); to.hops <= 0 && err == nil {
+			err = errHops
+		}
 		l.post(func() { l.call(e, to, caller.codecName(), err) })
 	})
+}
+
+// onward is the Max-Forwards of an INVITE on behalf of the leg's peer: one less
+// than theirs, so that calls which go in a circle through us and others end (RFC
+// 7332).
+func (l *Leg) onward() int {
+	if l.asked == 0 || l.hops == 0 { // we called them, or a former parkd did not note it
+		return maxHops
+	}
+	return l.hops - 1
 }
 
 // destination is a return's Request-URI and the way of its INVITE.
@@ -41,6 +54,7 @@ type destination struct {
 	uri    sip.Uri
 	target sipua.Target
 	flow   sipua.Flow // says which address of ours the called phone reaches
+	hops   int        // Max-Forwards
 }
 
 var errNoRoute = errors.New("no way to the return's target")
@@ -142,7 +156,7 @@ func (l *Leg) call(e orbit.Ring, to destination, prefer string, err error) {
 // invite builds the INVITE of a return: From shows the caller.
 func (l *Leg) invite(e orbit.Ring, to destination) *sip.Request {
 	req := sip.NewRequest(sip.INVITE, to.uri)
-	begin(req, e.Party)
+	begin(req, e.Party, to.hops)
 	contact := l.m.o.Endpoint.Contact(e.Orbit, to.flow)
 	req.AppendHeader(&contact)
 	req.AppendHeader(sip.NewHeader("Allow", allow))
@@ -161,13 +175,13 @@ func (l *Leg) invite(e orbit.Ring, to destination) *sip.Request {
 }
 
 // begin gives a request what starts a dialog (RFC 3261 8.1.1).
-func begin(req *sip.Request, from orbit.Party) {
+func begin(req *sip.Request, from orbit.Party, hops int) {
 	fromURI, to := sip.Uri{Scheme: "sip", User: "anonymous", Host: "anonymous.invalid"}, req.Recipient
 	if n, err := sipua.ParseNameAddr("<" + from.URI + ">"); err == nil {
 		fromURI = n.URI
 	}
 	to.UriParams, to.Port = nil, 0
-	callID, maxForwards := sip.CallIDHeader(sipua.NewCallID()), sip.MaxForwardsHeader(70)
+	callID, maxForwards := sip.CallIDHeader(sipua.NewCallID()), sip.MaxForwardsHeader(hops)
 	req.AppendHeader(&maxForwards)
 	req.AppendHeader(&sip.FromHeader{DisplayName: sipua.EscapeDisplay(from.Name), Address: fromURI,
 		Params: sip.HeaderParams{{K: "tag", V: sipua.NewTag()}}})

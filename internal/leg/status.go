@@ -19,6 +19,7 @@ var (
 	errReplaces  = errors.New("unusable Replaces")
 	errCancelled = errors.New("cancelled")
 	errLoop      = errors.New("invite of our own")
+	errHops      = errors.New("no hop left")
 )
 
 // status is how a refusal is answered.

@@ -202,11 +202,11 @@ func (s *State) parker(uri string) string {
 }
 
 // user is the user part of a SIP URI, unescaped, without a password or
-// parameters of its own (RFC 3261 19.1.1).
+// parameters of its own (RFC 3261 19.1.1), or the number of a tel URI.
 func user(uri string) string {
-	_, rest, _ := strings.Cut(uri, ":")
+	scheme, rest, _ := strings.Cut(uri, ":")
 	u, _, ok := strings.Cut(rest, "@")
-	if !ok {
+	if !ok && scheme != "tel" {
 		return ""
 	}
 	u, _, _ = strings.Cut(u, ":")
