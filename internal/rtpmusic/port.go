@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"parkd/internal/rtpmusic/packet"
 )
 
 // Session is what a port and its peer agreed on. The zero Session sends and
@@ -40,8 +42,9 @@ type Port struct {
 	music   music
 	latch   latch
 	inbox   inbox
-	peer    *Port // bridged with; nil = none
-	relay   relay // of what peer receives, into out
+	peer    *Port        // bridged with; nil = none
+	relay   relay        // of what peer receives, into out
+	before  packet.Press // the last one before the bridge, which is none of peer's business
 	onPlace func()
 
 	keys     []press // that wait to be sent

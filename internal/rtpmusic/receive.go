@@ -101,7 +101,8 @@ func (r *reader) takeRTP(p *Port, from netip.AddrPort) {
 	} else {
 		p.inbox.digits = p.inbox.keys.Audio(p.inbox.digits, r.now)
 	}
-	if p.peer != nil && s.Recv {
+	late := r.event && p.before != (packet.Press{}) && p.inbox.keys.Last() == p.before // the end of a key, twice more
+	if p.peer != nil && s.Recv && !late {
 		r.peer, r.codec = p.peer, s.Codec
 	}
 }

@@ -59,6 +59,7 @@ func (p *Port) join(peer *Port) {
 	p.music.stop()
 	p.peer = peer
 	p.relay, p.keys = relay{}, nil
+	p.before = p.inbox.keys.Last()
 	p.out.marker = true
 }
 

@@ -238,6 +238,45 @@ func TestEventsThroughBridge(t *testing.T) {
 	}
 }
 
+// A key that had a meaning of its own here does not reach whoever its leg is bridged
+// with then: its end comes twice more.
+func TestKeyBeforeBridge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, a, b := pair(t)
+		defer w.e.Close()
+		a.port.Set(a.session(codec.PCMU, 0))
+		b.port.Set(b.session(codec.PCMU, 0))
+		var keys []byte
+		a.port.OnKey(func(d byte) {
+			if keys = append(keys, d); len(keys) == 1 {
+				Bridge(a.port, b.port)
+			}
+		})
+		press := func(code byte) {
+			a.ts += 160
+			ts := a.ts
+			during(8, func(i int) {
+				a.seq++
+				end, dur := byte(0), 160*(i+1)
+				if i >= 5 {
+					end, dur = 0x80, 960
+				}
+				a.send(i == 0, 101, a.seq, ts, []byte{code, end | 10, byte(dur >> 8), byte(dur)})
+			})
+			a.ts += 8 * 160
+		}
+		press(1)
+		if got := b.received(); len(got) != 0 {
+			t.Errorf("%d packets of the key that was pressed before", len(got))
+		}
+		during(3, func(int) { a.say(make([]byte, 160)) })
+		press(1)
+		if got := b.received(); len(got) != 11 || string(keys) != "11" {
+			t.Errorf("%d packets of voice and the next key; keys %q", len(got), keys)
+		}
+	})
+}
+
 // level returns how much of a frequency is in sound, by Goertzel's algorithm: 1
 // if it is all of it.
 func level(sound []int16, rate int, hz float64) float64 {

@@ -54,6 +54,15 @@ func TestWhoeverAnswersPressesOneFirst(t *testing.T) {
 				steady(s, parked.Media.Got(time.Time{}), time.Since(start))
 				press(back, '1')
 				talk(s, back, parked)
+				for _, r := range parked.Media.Got(start) {
+					if r.PT == 101 {
+						s.T.Error("the caller gets the key as well")
+						break
+					}
+				}
+				if n := len(parked.Got("INFO")); n != 0 {
+					s.T.Errorf("the caller gets %d INFOs", n)
+				}
 				if name != "INFO dtmf" {
 					s.Golden(map[string]string{"RFC 4733": "confirmed", "INFO dtmf-relay": "confirmed-by-info"}[name])
 				}

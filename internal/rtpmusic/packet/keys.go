@@ -82,6 +82,15 @@ type Keys struct {
 	down     bool // and it has not been counted
 }
 
+// Press tells presses apart; the zero value is none.
+type Press struct {
+	ssrc, ts uint32
+	known    bool
+}
+
+// Last is the press last heard of.
+func (k *Keys) Last() Press { return Press{k.ssrc, k.ts, k.known} }
+
 // Event takes an event packet that arrived at now (on any clock that only rises)
 // and appends to dst the digits of the presses that it ends: none, one, or two if
 // the end of the one before was lost and so was all but the end of this.
