@@ -18,6 +18,10 @@ func lasting(d time.Duration) kit.Configure { return of701(func(t *config.Timeou
 
 func returning(on bool) kit.Configure { return of701(func(t *config.Timeout) { t.Enabled = on }) }
 
+func acting(action string) kit.Configure {
+	return of701(func(t *config.Timeout) { t.Action = action })
+}
+
 // onHold is the INVITE of a caller who wants no music: what is looked at takes
 // minutes.
 func onHold(parker *phone.Phone) phone.Opts {
@@ -52,8 +56,9 @@ func TestTheReturnOfAParkedCallFollowsTheRule(t *testing.T) {
 			added("701")(c)
 			lasting(longer)(c)
 		}}}, longer},
-		"all are gone": {nil, []step{{30 * time.Second, func(c *config.Config) { c.Orbits = nil }}}, after},
-		"nothing":      {nil, []step{{30 * time.Second, nil}, {31 * time.Second, nil}}, after},
+		"all are gone":                        {nil, []step{{30 * time.Second, func(c *config.Config) { c.Orbits = nil }}}, after},
+		"nobody is called, and then somebody": {nil, []step{{time.Minute, acting("keep")}, {4 * time.Minute, acting("parker")}}, 6 * time.Minute},
+		"nothing":                             {nil, []step{{30 * time.Second, nil}, {31 * time.Second, nil}}, after},
 	} {
 		t.Run(name, func(t *testing.T) {
 			runWith(t, o.start, func(s *kit.Site) {
