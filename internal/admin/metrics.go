@@ -22,6 +22,7 @@ const maxReasons = 100
 // None may block for long.
 type Figures struct {
 	Parked        func() int // calls in orbits
+	Direct        func() int // calls whose media flows past parkd
 	Subscriptions func() int
 	Registrations func() map[string]int // by state: a few constants
 	Sizes         func() map[string]int // what is held, by kind: a few constants
@@ -165,6 +166,7 @@ type live struct{ m *Metrics }
 var (
 	parkedDesc     = prometheus.NewDesc("parkd_parked_calls", "Calls in orbits now.", nil, nil)
 	sizesDesc      = prometheus.NewDesc("parkd_held", "What is held for calls, lamps and messages, by kind: 0 when there are none.", []string{"kind"}, nil)
+	directDesc     = prometheus.NewDesc("parkd_direct_calls", "Calls whose media flows past parkd now.", nil, nil)
 	subsDesc       = prometheus.NewDesc("parkd_subscriptions", "Subscriptions to lamps now.", nil, nil)
 	registeredDesc = prometheus.NewDesc("parkd_registrations", "Registrations with hosted PBXs, by state.", []string{"state"}, nil)
 	rtpDesc        = prometheus.NewDesc("parkd_rtp_packets_total", "RTP packets, by direction.", []string{"direction"}, nil)
@@ -174,7 +176,7 @@ var (
 
 // Describe implements prometheus.Collector.
 func (live) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{parkedDesc, subsDesc, registeredDesc, sizesDesc, rtpDesc, lateDesc, faultDesc} {
+	for _, d := range []*prometheus.Desc{parkedDesc, directDesc, subsDesc, registeredDesc, sizesDesc, rtpDesc, lateDesc, faultDesc} {
 		ch <- d
 	}
 }
@@ -184,6 +186,9 @@ func (l live) Collect(ch chan<- prometheus.Metric) {
 	f := l.m.figures.Load()
 	if f.Parked != nil {
 		ch <- prometheus.MustNewConstMetric(parkedDesc, prometheus.GaugeValue, float64(f.Parked()))
+	}
+	if f.Direct != nil {
+		ch <- prometheus.MustNewConstMetric(directDesc, prometheus.GaugeValue, float64(f.Direct()))
 	}
 	if f.Subscriptions != nil {
 		ch <- prometheus.MustNewConstMetric(subsDesc, prometheus.GaugeValue, float64(f.Subscriptions()))

@@ -19,6 +19,7 @@ func used(fault error) *Metrics {
 	m := NewMetrics(prometheus.NewRegistry())
 	m.Read(Figures{
 		Parked:        func() int { return 7 },
+		Direct:        func() int { return 5 },
 		Subscriptions: func() int { return 42 },
 		Registrations: func() map[string]int { return map[string]int{"failed": 3, "registered": 0} },
 		Sizes:         func() map[string]int { return map[string]int{"legs": 9, "timers": 0} },
@@ -56,7 +57,7 @@ func TestMetricsNames(t *testing.T) {
 	for _, f := range families {
 		names = append(names, f.GetName())
 	}
-	want := "parkd_held parkd_journal_append_seconds parkd_journal_fault parkd_lamp_notify_seconds parkd_parked_calls parkd_parks_total " +
+	want := "parkd_direct_calls parkd_held parkd_journal_append_seconds parkd_journal_fault parkd_lamp_notify_seconds parkd_parked_calls parkd_parks_total " +
 		"parkd_refused_total parkd_registrations parkd_reloads_total parkd_restored_calls parkd_restored_subscriptions parkd_retrieves_total " +
 		"parkd_returns_total parkd_rtp_late_seconds parkd_rtp_packets_total parkd_subscriptions"
 	if got := strings.Join(names, " "); got != want {
@@ -71,7 +72,7 @@ func TestMetricsPage(t *testing.T) {
 	res := ask(s, http.MethodGet, "/metrics")
 	page := "\n" + body(t, res) + "\n"
 	for _, line := range []string{
-		"parkd_parked_calls 7", "parkd_parks_total 2", "parkd_retrieves_total 1", "parkd_subscriptions 42",
+		"parkd_parked_calls 7", "parkd_direct_calls 5", "parkd_parks_total 2", "parkd_retrieves_total 1", "parkd_subscriptions 42",
 		`parkd_returns_total{result="answered"} 1`, `parkd_returns_total{result="busy"} 1`, `parkd_returns_total{result="no_answer"} 0`,
 		`parkd_refused_total{reason="full"} 1`, `parkd_lamp_notify_seconds_bucket{le="0.005"} 1`,
 		`parkd_rtp_packets_total{direction="in"} 100`, `parkd_rtp_packets_total{direction="out"} 5000`,

@@ -26,10 +26,6 @@ func (l *Leg) answer(e orbit.Answer) {
 	l.belong(e.Orbit, e.Call)
 	l.user = e.Orbit
 	peer := l.m.find(e.Peer)
-	prefer := ""
-	if peer != nil {
-		prefer = peer.codecName()
-	}
 	req := l.inbound.request
 	res := req.NewResponse(sip.StatusOK, "")
 	l.accept(res, e.Orbit)
@@ -38,7 +34,7 @@ func (l *Leg) answer(e orbit.Answer) {
 		l.party, l.told = e.Party, e.Party
 	}
 	l.session.negotiate(l, req, res)
-	body, err := l.describe(prefer)
+	body, err := l.describe(peer)
 	if err != nil { // agreed on before: cannot happen
 		l.reject(err)
 		return
@@ -56,7 +52,7 @@ func (l *Leg) answer(e orbit.Answer) {
 		return
 	}
 	if peer != nil {
-		l.join(peer)
+		l.join(peer, false)
 	} else if e.Peer == "" {
 		l.play(e.Music)
 	}
@@ -68,7 +64,15 @@ func (l *Leg) answer(e orbit.Answer) {
 
 // describe writes the body of our 2xx: an answer, or the offer that an
 // offerless INVITE asks for.
-func (l *Leg) describe(prefer string) ([]byte, error) {
+func (l *Leg) describe(peer *Leg) ([]byte, error) {
+	prefer := ""
+	if peer != nil { // its codec, and what its party sends and receives
+		prefer = peer.codecName()
+		if f := peer.face.Load(); f != nil {
+			l.local.Direction = f.wish
+		}
+	}
+	l.accepted = l.said()
 	l.local.Previous = l.last
 	l.offered = l.described == nil
 	if l.offered {
@@ -77,13 +81,13 @@ func (l *Leg) describe(prefer string) ([]byte, error) {
 	}
 	d := l.draft
 	l.draft = draft{}
-	if prefer != "" && prefer != d.agreed.Codec.Name {
+	if prefer != "" && prefer != d.agreed.Codec.Name || l.local.Direction != sdp.SendRecv {
 		var err error
 		if d.body, d.agreed, err = l.remote.Answer(l.local, prefer); err != nil {
 			return nil, err
 		}
 	}
-	l.last = d.body
+	l.last, l.wish = d.body, l.remote.Wish()
 	l.agree(d.agreed)
 	return l.last, nil
 }
@@ -143,6 +147,9 @@ func (l *Leg) ACK(req *sipua.Request) {
 // acknowledged: our 2xx has its ACK; nil is one that a former process had.
 func (l *Leg) acknowledged(req *sipua.Request) {
 	first := l.state == accepted
+	if !l.offered && l.inbound.busy { // the answer to the peer's own offer says all
+		l.answeredAll()
+	}
 	l.inbound.stop()
 	l.inbound.response, l.inbound.request, l.inbound.busy = nil, nil, false
 	if first {
@@ -166,8 +173,7 @@ func (l *Leg) acknowledged(req *sipua.Request) {
 		return
 	}
 	if l.offered { // the answer to our offer went with the former process
-		l.offered, l.moving = false, true
-		l.reoffer()
+		l.offered, l.moving, l.wanted = false, true, true
 	}
 	if first && l.restored {
 		l.session.resume(l) // its interval began with the first 200, of another process
@@ -181,6 +187,7 @@ func (l *Leg) acknowledged(req *sipua.Request) {
 	} else {
 		l.keep()
 	}
+	l.catchUp()
 }
 
 // answered takes the answer to an offer of ours, from an ACK or a 2xx.
@@ -190,23 +197,6 @@ func (l *Leg) answered(msg sip.Message) error {
 		return err
 	}
 	return l.concluded(body)
-}
-
-// concluded takes a description that answers our last one.
-func (l *Leg) concluded(body []byte) error {
-	remote, err := sdp.Parse(body)
-	if err != nil {
-		return err
-	}
-	local := l.local
-	local.Previous = l.last
-	agreed, err := remote.Accept(local)
-	if err != nil {
-		return err
-	}
-	l.remote, l.described = remote, body
-	l.agree(agreed)
-	return nil
 }
 
 // identify names the other party in a message, so that the phone shows who was

@@ -190,6 +190,7 @@ func (l *Leg) concludedBy(f *fork, res *sip.Response) error {
 	switch {
 	case f != nil && f.renewed != nil:
 		l.remote, l.described, l.last = f.remote, f.described, f.renewed.body
+		l.wish = f.remote.Wish()
 		l.agree(f.renewed.agreed)
 		return nil
 	case len(res.Body()) > 0:

@@ -2,6 +2,7 @@ package leg
 
 import (
 	"strings"
+	"time"
 
 	"github.com/emiago/sipgo/sip"
 
@@ -65,7 +66,7 @@ func (l *Leg) tellParty() {
 	}
 	if !l.session.update {
 		l.telling = true
-		l.reoffer()
+		l.after(gather, l.tellByOffer)
 		return
 	}
 	req, err := l.dialog.NewRequest(sip.UPDATE)
@@ -94,6 +95,20 @@ func (l *Leg) tellParty() {
 		}
 		l.namedParty(said, res, err)
 	})
+}
+
+// gather is how long a re-INVITE about somebody new waits for what else there is to
+// be told of them: they come with media of their own.
+const gather = 20 * time.Millisecond
+
+// tellByOffer names the party in a re-INVITE, if no other has done so meanwhile.
+func (l *Leg) tellByOffer() {
+	switch {
+	case l.state != confirmed || l.party == l.told:
+		l.telling = false
+	case !l.outbound.busy || l.outbound.said != l.party:
+		l.reoffer()
+	}
 }
 
 // nameParty adds who is at the other end to a request, if the peer does not know yet, and

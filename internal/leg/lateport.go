@@ -1,6 +1,7 @@
 package leg
 
 import (
+	"net/netip"
 	"sync"
 	"time"
 
@@ -197,6 +198,14 @@ func (p *latePort) Heard() time.Time {
 		return port.Heard()
 	}
 	return time.Time{}
+}
+
+// Source implements Port.
+func (p *latePort) Source() netip.AddrPort {
+	if port := p.there(); port != nil {
+		return port.Source()
+	}
+	return netip.AddrPort{}
 }
 
 // Close implements Port.

@@ -36,6 +36,7 @@ type Leg struct {
 	queue *dialog.Queue
 	port  Port                   // silent until our INVITE is sent; else set before the leg is shared
 	codec atomic.Pointer[string] // agreed; read by the leg it is joined with
+	face  atomic.Pointer[face]   // likewise; nil before there is something to show
 
 	// All below is owned by queue.
 	log       zerolog.Logger
@@ -53,7 +54,8 @@ type Leg struct {
 	remote    sdp.Remote     // and what it says
 	agreed    *sdp.Agreed    // nil before there is something
 	offered   bool           // our 200 carried an offer: the answer comes with the ACK
-	joined    Port           // media is relayed to and from it; nil = none
+	pairing                  // with another leg
+	path                     // of its media
 	reported  bool           // the decider knows of the end
 	bye       *orbit.Bye     // wanted as soon as the ACK allows it
 	waiting   []waiting      // for the journal, in order
@@ -81,6 +83,8 @@ type Leg struct {
 	forks     forks          // whom our first INVITE has reached
 	life      life           // proof of life
 	session   sessionTimer   // RFC 4028
+
+	first *sipua.Transaction // of our INVITE that began the leg; nil = they began
 }
 
 // draft is a description of ours that was not sent yet, and what it agrees on.
@@ -107,6 +111,7 @@ type exchange struct {
 	declined  []dialog.ID   // of its answers that were too late
 	acked     bool          // the 2xx to ours has been acknowledged
 	busy      bool          // a re-INVITE is under way
+	said      orbit.Party   // whom it names
 }
 
 // carry does one effect of a decision.
@@ -119,14 +124,16 @@ func (l *Leg) carry(e orbit.Effect) {
 	case orbit.Play:
 		l.part()
 		l.play(e.Music)
+		l.catchUp()
 	case orbit.Say:
 		l.confirm() // the answer to our INVITE, if it is one who is asked something
 		l.part()
 		l.say(e.Words, e.Then)
+		l.catchUp()
 	case orbit.Bridge:
 		if peer := l.m.find(e.Peer); peer != nil {
 			peer.post(peer.confirm)
-			l.join(peer)
+			l.join(peer, e.Direct)
 		}
 	case orbit.Identify:
 		l.introduce(e.Party)
@@ -150,6 +157,7 @@ func (l *Leg) play(tune string) {
 	if l.state == ending || l.state == ended {
 		return
 	}
+	l.assigned = true
 	l.port.Play(tune)
 }
 
@@ -158,30 +166,8 @@ func (l *Leg) say(words []string, then string) {
 	if l.state == ending || l.state == ended {
 		return
 	}
+	l.assigned = true
 	l.port.Say(words, then)
-}
-
-// join relays media between the leg and another.
-func (l *Leg) join(peer *Leg) {
-	if peer == nil || l.state == ending || l.state == ended {
-		return
-	}
-	l.joined = peer.port
-	if later, ok := peer.port.(*latePort); ok {
-		later.Join(l.port)
-		return
-	}
-	l.port.Join(peer.port)
-}
-
-func (l *Leg) part() {
-	if l.joined != nil {
-		if later, ok := l.joined.(*latePort); ok {
-			later.Part(l.port)
-		}
-		l.port.Part(l.joined)
-		l.joined = nil
-	}
 }
 
 // agree sets the media that an offer and answer agreed on.
@@ -190,6 +176,8 @@ func (l *Leg) agree(a sdp.Agreed) {
 	l.agreed = &a
 	l.codec.Store(&name)
 	l.port.Set(a)
+	l.show()
+	l.review()
 }
 
 // codecName is the agreed codec, "" before there is one. Any goroutine.
@@ -253,6 +241,8 @@ func (l *Leg) settle(s state) {
 		l.life.stop()
 		l.session.stop()
 		l.retell.Stop()
+		l.pause.Stop()
+		l.unlead()
 		l.abandon()
 	}
 }

@@ -57,6 +57,7 @@ type Manager struct {
 	o      Options
 	ctx    context.Context
 	policy atomic.Pointer[Policy]
+	direct atomic.Int64 // calls whose media flows past us
 
 	mu      sync.Mutex // leaf
 	legs    map[string]*Leg
@@ -101,6 +102,9 @@ func (m *Manager) Sizes() map[string]int {
 	defer m.mu.Unlock()
 	return map[string]int{"legs": len(m.legs), "restored_legs": len(m.began) + len(m.calling)}
 }
+
+// Direct is how many calls there are whose media flows past parkd.
+func (m *Manager) Direct() int { return int(m.direct.Load()) }
 
 // Close ends every leg with BYE or CANCEL, and waits for that until ctx ends.
 func (m *Manager) Close(ctx context.Context) {

@@ -31,6 +31,7 @@ func (silent) Place() []byte                  { return nil }
 func (silent) OnPlace(func())                 {}
 func (silent) Heard() time.Time               { return time.Time{} }
 func (silent) Close()                         {}
+func (silent) Source() netip.AddrPort         { return netip.AddrPort{} }
 
 // Port is the media of one leg. Its methods may be called from any goroutine,
 // do not block, and do nothing after Close.
@@ -47,8 +48,9 @@ type Port interface {
 	// Press sends a key as RFC 4733 has it; false where the port is joined with none
 	// or the peer takes no such keys.
 	Press(digit byte, long time.Duration) bool
-	Place() []byte    // where its stream may be resumed from, opaque here
-	OnPlace(func())   // is told when Place should be written down again
-	Heard() time.Time // when the peer last sent anything; zero = never
+	Place() []byte          // where its stream may be resumed from, opaque here
+	OnPlace(func())         // is told when Place should be written down again
+	Heard() time.Time       // when the peer last sent anything; zero = never
+	Source() netip.AddrPort // where it sends from; not valid before that is known
 	Close()
 }

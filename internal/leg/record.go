@@ -44,7 +44,8 @@ type record struct {
 	Remote  string         `json:"remote,omitempty"` // the peer's last description
 	Agreed  *sdp.Agreed    `json:"agreed,omitempty"`
 	Contact string         `json:"contact,omitempty"` // ours, as the peer knows it
-	Moving  bool           `json:"moving,omitempty"`  // the peer does not know Local's address yet
+	Moving  bool           `json:"moving,omitempty"`  // the peer may not know Last yet
+	Wish    *sdp.Direction `json:"wish,omitempty"`    // what the peer wants to send and receive; nil: as Remote says
 	Unsure  bool           `json:"unsure,omitempty"`  // our ACK may not have been sent
 	Asked   uint32         `json:"asked,omitempty"`   // CSeq of the INVITE that the peer began with
 	Hops    int            `json:"hops,omitempty"`    // Max-Forwards of that INVITE; 0 = not known
@@ -84,6 +85,10 @@ func (l *Leg) record() []byte {
 	}
 	r.Dialog.LocalSeq = l.ceiling
 	r.Local.Previous = nil // Last
+	if l.agreed != nil {
+		wish := l.wish
+		r.Wish = &wish
+	}
 	switch {
 	case l.bound.IsValid():
 		r.Bound, r.Place = netip.AddrPortFrom(l.bound, l.port.LocalPort()), l.port.Place()

@@ -2,6 +2,7 @@ package leg
 
 import (
 	"math/rand/v2"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -18,21 +19,72 @@ const (
 	reofferLatest = 8 * time.Minute
 )
 
-// reoffer sends a re-INVITE with our description.
+// reoffer wants a re-INVITE with our description, be it as before, and with more
+// header fields. One at a time is under way: what is wanted meanwhile goes with the
+// next, of each field the newest.
 func (l *Leg) reoffer(extra ...sip.Header) {
-	telling := l.moving
-	again := func() {
-		if l.state == confirmed && (!telling || l.moving) {
-			l.reoffer(extra...)
+	l.wanted, l.extra = true, merged(l.extra, extra)
+	l.catchUp()
+}
+
+// merged is the newest of each header field.
+func merged(old, new []sip.Header) []sip.Header {
+	list := new
+	for _, h := range old {
+		there := false
+		for _, n := range new {
+			there = there || strings.EqualFold(n.Name(), h.Name())
+		}
+		if !there {
+			list = append(list, h)
 		}
 	}
-	if l.inbound.busy || l.outbound.busy {
-		l.after(l.glare(), again)
+	return list
+}
+
+// catchUp sends a re-INVITE if there is something to be told or one is wanted, and
+// none is under way: else it is called again.
+func (l *Leg) catchUp() {
+	if l.state != confirmed || l.inbound.busy || l.inbound.response != nil ||
+		l.outbound.busy || l.outbound.answer != nil || l.pause != nil {
 		return
 	}
+	removed := l.described != nil && l.remote.Removed() // it is told in the answer when it resumes
+	changed := !removed && l.adapt()
+	if !changed && !l.wanted {
+		return
+	}
+	if changed || l.behind {
+		if l.away.IsValid() {
+			l.local.Addr, l.away = l.away, netip.AddrPort{}
+		}
+		if body := l.offer(); body != nil {
+			l.last, l.moving = body, true
+		}
+	}
+	l.retell.Stop()
+	l.retell = nil
+	extra := l.extra
+	l.wanted, l.behind, l.extra = false, false, nil
+	l.outbound = exchange{busy: true}
+	if !l.moving {
+		l.sendOffer(extra)
+		return
+	}
+	// Else another process would not know what the peer was told.
+	l.keepThen(nil, func() {
+		if l.state == confirmed {
+			l.sendOffer(extra)
+		}
+	})
+}
+
+// sendOffer sends a re-INVITE with our last description.
+func (l *Leg) sendOffer(extra []sip.Header) {
 	req, err := l.dialog.NewRequest(sip.INVITE)
 	if err != nil { // it was built before: cannot happen
 		l.log.Error().Err(err).Msg("no re-invite possible")
+		l.outbound.busy = false
 		return
 	}
 	contact := l.m.o.Endpoint.Contact(l.user, l.dialog.Flow)
@@ -44,12 +96,19 @@ func (l *Leg) reoffer(extra ...sip.Header) {
 		req.AppendHeader(h)
 	}
 	said := l.nameParty(req)
+	l.outbound.said = said
 	setSDP(req, l.last)
-	x := &l.outbound
-	*x = exchange{busy: true}
-	x.ours = l.send(req, func(res *sip.Response, err error) {
-		l.reoffered(res, err, again)
-		l.namedParty(said, res, err)
+	done := false
+	l.outbound.ours = l.send(req, func(res *sip.Response, err error) {
+		switch {
+		case err == nil && res.StatusCode < 200:
+		case !done:
+			done = true
+			l.namedParty(said, res, err)
+			l.reoffered(res, err, extra)
+		case err == nil && res.StatusCode < 300:
+			l.sendACK(&l.dialog, res) // RFC 3261 13.2.2.4: of each repetition
+		}
 	})
 }
 
@@ -62,22 +121,16 @@ func (l *Leg) glare() time.Duration {
 	return rand.N(2 * time.Second)
 }
 
-// reoffered takes the responses to a re-INVITE of ours; again sends another.
-func (l *Leg) reoffered(res *sip.Response, err error, again func()) {
-	if err == nil && res.StatusCode < 200 {
+// reoffered takes the final response to a re-INVITE of ours.
+func (l *Leg) reoffered(res *sip.Response, err error, extra []sip.Header) {
+	if err == nil && res.StatusCode < 300 {
+		l.acknowledge(res)
+	}
+	l.outbound.busy = false
+	if l.state != confirmed {
 		return
 	}
-	x := &l.outbound
-	if err == nil && res.StatusCode < 300 {
-		before := x.acked
-		l.acknowledge(res)
-		if before || l.state != confirmed {
-			return
-		}
-	}
-	x.busy = false
 	switch {
-	case l.state != confirmed:
 	case err != nil || res.StatusCode == sip.StatusRequestTimeout && l.moving:
 		l.session.unanswered(l)
 		l.insist(nil)
@@ -86,34 +139,57 @@ func (l *Leg) reoffered(res *sip.Response, err error, again func()) {
 	case res.StatusCode == sip.StatusCallTransactionDoesNotExists:
 		l.lost("peer does not know the call") // RFC 3261 12.2.1.2
 	case res.StatusCode == sip.StatusRequestPending:
-		l.after(l.glare(), again)
+		l.wanted, l.extra = true, merged(extra, l.extra)
+		l.pause = l.after(l.glare(), func() {
+			l.pause = nil
+			l.catchUp()
+		})
 	case res.StatusCode < 300:
-		if err := l.answered(res); err != nil {
-			l.log.Warn().Err(err).Msg("answer to re-invite unusable")
-		}
-		l.moved()
-		l.session.refreshed(l, res)
-		l.keep()
+		l.taken(res)
 	default:
 		l.session.refreshed(l, res)
 		l.insist(res)
 	}
+	l.show()
+	l.catchUp()
+}
+
+// taken: the peer has accepted a re-INVITE.
+func (l *Leg) taken(res *sip.Response) {
+	if err := l.answered(res); err != nil {
+		l.log.Warn().Err(err).Msg("answer to re-invite unusable")
+		l.spurned()
+	}
+	l.moved()
+	l.session.refreshed(l, res)
+	l.keep()
 }
 
 // insist sends a re-INVITE again that must get through, as the peer does not know
-// where we are: later each time, and after a Retry-After (RFC 3261 20.33) if there
-// is one. One that the peer means to refuse is not repeated.
+// what it is to know: later each time, and after a Retry-After (RFC 3261 20.33) if
+// there is one. One that the peer means to refuse is not repeated, and neither is one
+// about the media of others: that comes back to us.
 func (l *Leg) insist(res *sip.Response) {
 	if !l.moving {
 		return
 	}
 	l.unheard = res == nil
+	if l.local.Elsewhere != l.accepted.elsewhere && !l.local.Elsewhere.IsZero() {
+		if l.closed = true; res == nil {
+			return // it may have been taken: it is taken back
+		}
+		l.spurned()
+		l.moved()
+		return
+	}
 	l.patience = min(max(reofferAgain, 2*l.patience), reofferLatest)
 	wait := l.patience
 	if res != nil {
-		if meant(res.StatusCode) {
+		takenBack := l.local.Elsewhere.IsZero() && !l.accepted.elsewhere.IsZero()
+		if meant(res.StatusCode) && !takenBack {
+			l.spurned()
 			l.moved()
-			l.log.Warn().Int("code", res.StatusCode).Msg("peer does not take where we are")
+			l.log.Warn().Int("code", res.StatusCode).Msg("peer does not take what it is told")
 			return
 		}
 		value, _ := sipua.Header(res, "retry-after")
@@ -136,17 +212,26 @@ func meant(code int) bool {
 	return code >= 600
 }
 
-// moved: the peer knows where we are, or will not.
+// moved: the peer knows what it is to know, or will not.
 func (l *Leg) moved() {
 	l.moving, l.patience = false, 0
 	l.retell.Stop()
 	l.retell = nil
 }
 
-// tellAgain says once more where we are, to a peer that has not answered yet.
+// answeredAll: the answer to the peer's own offer has told it what there was to tell.
+func (l *Leg) answeredAll() {
+	l.moved()
+	l.behind = false
+	if len(l.extra) == 0 && !l.telling {
+		l.wanted = false
+	}
+}
+
+// tellAgain says once more what the peer has not answered yet.
 func (l *Leg) tellAgain() {
 	l.retell = nil
-	if l.moving && l.state == confirmed && !l.outbound.busy {
+	if l.moving {
 		l.reoffer()
 	}
 }

@@ -3,8 +3,6 @@ package leg
 import (
 	"net/netip"
 	"time"
-
-	"parkd/internal/sdp"
 )
 
 // rebind binds the media socket that the leg had, for the stream that it sent.
@@ -82,13 +80,7 @@ func (l *Leg) move() {
 		return
 	}
 	l.log.Info().Stringer("address", l.away).Msg("leg has moved")
-	l.local.Addr, l.local.Previous = l.away, l.last
-	l.away = netip.AddrPort{}
-	l.last = sdp.Offer(l.local, preferred(l.local.Codecs, l.codecName()))
-	l.moving = true
-	l.keepThen(nil, func() { // else another restart would not know the port
-		if l.state == confirmed {
-			l.reoffer()
-		}
-	})
+	l.local.Addr, l.away = l.away, netip.AddrPort{}
+	l.behind = true
+	l.reoffer()
 }

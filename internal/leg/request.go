@@ -104,8 +104,8 @@ func (l *Leg) reinvite(req *sipua.Request) {
 	res, err := l.renegotiate(req)
 	l.offered = err == nil && len(res.Body()) == 0
 	if l.offered {
-		l.local.Previous = l.last
-		l.last = sdp.Offer(l.local, preferred(l.local.Codecs, l.codecName()))
+		l.adapt()
+		l.last = l.offer()
 		setSDP(res, l.last)
 	}
 	if err != nil {
@@ -142,6 +142,10 @@ func (l *Leg) update(req *sipua.Request) {
 		if err := req.Respond(res); err != nil {
 			l.log.Debug().Err(err).Msg("response not sent")
 		}
+		if len(req.Body()) > 0 {
+			l.answeredAll()
+		}
+		l.catchUp()
 	})
 }
 
@@ -165,16 +169,11 @@ func (l *Leg) renegotiate(req *sipua.Request) (*sip.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	local := l.local
-	local.Previous = l.last
-	answer, agreed, err := remote.Answer(local, l.codecName())
-	if err != nil {
+	if err := l.agreeTo(remote, body); err != nil {
 		return nil, err
 	}
-	l.remote, l.described, l.last = remote, body, answer
-	l.agree(agreed)
 	l.session.negotiate(l, req, res)
-	setSDP(res, answer)
+	setSDP(res, l.last)
 	return res, nil
 }
 

@@ -167,6 +167,12 @@ func (v *revival) restoreConfirmed() error {
 	if _, err := l.m.o.Table.Add(l.dialog.ID, l.dialog.RemoteSeq, l.queue, l); err != nil {
 		return fmt.Errorf("%w: %w", errRecord, err)
 	}
+	if l.wish = l.remote.Wish(); r.Wish != nil {
+		l.wish = *r.Wish
+	}
+	if l.moving = r.Moving; !r.Moving {
+		l.accepted = l.said()
+	}
 	l.state, l.outbound.acked, l.unsure = confirmed, true, r.Unsure
 	if r.Agreed != nil {
 		l.agree(*r.Agreed)

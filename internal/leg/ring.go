@@ -150,6 +150,7 @@ func (l *Leg) call(e orbit.Ring, to destination, prefer string, err error) {
 		l.outbound.ours = l.m.o.Endpoint.Request(l.m.ctx, req, to.target, func(res *sip.Response, err error) {
 			l.post(func() { l.progress(res, err) })
 		})
+		l.first = l.outbound.ours
 	})
 }
 
@@ -218,21 +219,19 @@ func (l *Leg) progress(res *sip.Response, err error) {
 
 // connected takes a 2xx to our INVITE: the first, one again, or another fork's.
 func (l *Leg) connected(res *sip.Response) {
-	d, err := dialog.FromResponse(l.outbound.ours.Request(), res, l.outbound.ours.Flow())
+	d, err := dialog.FromResponse(l.first.Request(), res, l.first.Flow())
 	if err != nil {
 		l.log.Warn().Err(err).Msg("answer unusable")
 		return
 	}
 	fork := l.forks.goOn(&d)
-	if l.outbound.answer != nil && d.ID == l.dialog.ID {
-		return // it is acknowledged as soon as it is written down
-	}
-	if l.outbound.acked || l.outbound.answer != nil || l.state == ended {
-		if d.ID == l.dialog.ID && l.outbound.acked { // RFC 3261 13.2.2.4: each 2xx is acknowledged
-			l.acknowledge(res)
-			return
+	if l.dialog.Remote != "" || l.state == ended { // be a re-INVITE under way since
+		switch {
+		case d.ID != l.dialog.ID:
+			l.decline(d, res) // another fork answered too late
+		case l.outbound.answer == nil: // else as soon as it is written down
+			l.sendACK(&l.dialog, res) // RFC 3261 13.2.2.4: each 2xx is acknowledged
 		}
-		l.decline(d, res) // another fork answered too late
 		return
 	}
 	wanted := l.state == calling

@@ -78,6 +78,17 @@ func (p *Port) Heard() time.Time {
 	return p.e.start.Add(time.Duration(at))
 }
 
+// Source returns where the peer's packets come from; not valid while no packet has
+// come since its last description.
+func (p *Port) Source() netip.AddrPort {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.latch.settled {
+		return netip.AddrPort{}
+	}
+	return p.latch.source
+}
+
 // Set takes what the two ends have agreed on, at each new description of the peer.
 // Music that plays goes on in the new codec; a bridge stays.
 func (p *Port) Set(s Session) {

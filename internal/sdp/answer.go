@@ -10,6 +10,7 @@ import (
 // under way: the one named prefer if it is offered, else the first of the
 // peer's order that is among l.Codecs (RFC 3264 6.1). A stream offered with
 // port 0 is answered so, with nothing sent or received (RFC 3264 8.2).
+// l.Elsewhere is named only if the codec is the one chosen.
 // Errors: ErrSecure, ErrNoCodec, ErrLocal.
 func (r Remote) Answer(l Local, prefer string) ([]byte, Agreed, error) {
 	if r.Secure {
@@ -34,7 +35,17 @@ func (r Remote) Answer(l Local, prefer string) ([]byte, Agreed, error) {
 		lines[i] = section{mline: m.rejected()}
 	}
 	if !r.Removed() {
-		lines[r.Index] = audio(r.lines[r.Index].proto, l.Addr.Port(), []Codec{c}, r.Event, way)
+		if e := l.Elsewhere; e.Codec.Name != c.Name {
+			l.Elsewhere = Elsewhere{}
+		} else { // the numbers of whoever receives
+			event := e.Event
+			if r.Event.PT == 0 {
+				event = Event{}
+			}
+			c, a.RecvPT = e.Codec, e.Codec.PT
+			a.RecvEvent = event
+		}
+		lines[r.Index] = audio(r.lines[r.Index].proto, l.receives().Port(), []Codec{c}, a.RecvEvent, way)
 	}
 	body, err := l.write(lines, r.times)
 	return body, a, err

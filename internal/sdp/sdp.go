@@ -132,12 +132,29 @@ type Local struct {
 	User      string         // o= user; "" = "-"
 	Direction Direction      // what we are willing to do; sendrecv by default
 
+	// Elsewhere is whose media the description names instead of ours, in a session
+	// whose media flows past us; zero = nobody's.
+	Elsewhere Elsewhere `json:",omitzero"`
+
 	// Previous is our last description in this session, nil for the first. Its
 	// o= id is kept, its version rises by one if anything else changed, its m=
 	// lines and payload numbers stay (RFC 3264 8). For Accept it is the offer
 	// that was answered.
 	Previous []byte
+
+	origin string // address of o=, once a description has been sent
 }
+
+// Elsewhere is the media of another party: where it receives, and with which
+// numbers (RFC 3725).
+type Elsewhere struct {
+	Addr  netip.AddrPort
+	Codec Codec
+	Event Event
+}
+
+// IsZero reports whether it is nobody's.
+func (e Elsewhere) IsZero() bool { return e == Elsewhere{} }
 
 // Agreed is the outcome of an offer and its answer.
 type Agreed struct {

@@ -29,6 +29,9 @@ func Offer(l Local, codecs []string) []byte {
 		return nil
 	}
 	list, event, lines, index := l.numbers(codecs)
+	if e := l.Elsewhere; !e.IsZero() {
+		list, event = []Codec{e.Codec}, e.Event
+	}
 	if len(list) == 0 {
 		return nil
 	}
@@ -36,7 +39,7 @@ func Offer(l Local, codecs []string) []byte {
 	if rtp, secure := profile(lines[index].proto); rtp && !secure {
 		proto = lines[index].proto // RFC 3264 8.3: the transport stays
 	}
-	lines[index] = audio(proto, l.Addr.Port(), list, event, l.Direction)
+	lines[index] = audio(proto, l.receives().Port(), list, event, l.Direction)
 	body, err := l.write(lines, nil)
 	if err != nil {
 		return nil
@@ -99,11 +102,21 @@ func audio(proto string, port uint16, codecs []Codec, event Event, way Direction
 }
 
 func (l Local) check() error {
-	a := l.Addr.Addr()
-	if !a.IsValid() || a.IsUnspecified() || a.IsMulticast() || l.Addr.Port() == 0 {
-		return fmt.Errorf("%w: address %v", ErrLocal, l.Addr)
+	for _, at := range []netip.AddrPort{l.Addr, l.receives()} {
+		a := at.Addr()
+		if !a.IsValid() || a.IsUnspecified() || a.IsMulticast() || at.Port() == 0 {
+			return fmt.Errorf("%w: address %v", ErrLocal, at)
+		}
 	}
 	return nil
+}
+
+// receives is where the description says that RTP is received.
+func (l Local) receives() netip.AddrPort {
+	if !l.Elsewhere.IsZero() {
+		return l.Elsewhere.Addr
+	}
+	return l.Addr
 }
 
 // write renders the session: at the version of l.Previous if that is the very
@@ -126,6 +139,7 @@ func (l Local) write(lines []section, times []string) ([]byte, error) {
 	if old.Origin.User != "-" {
 		l.User = old.Origin.User
 	}
+	l.origin = old.Origin.Address
 	body, err := l.render(id, version, lines, times)
 	if err != nil || string(body) == string(l.Previous) {
 		return body, err
@@ -134,20 +148,18 @@ func (l Local) write(lines []section, times []string) ([]byte, error) {
 }
 
 func (l Local) render(id, version uint64, lines []section, times []string) ([]byte, error) {
-	addr := l.Addr.Addr().Unmap()
-	if !addr.IsValid() {
-		addr = netip.IPv4Unspecified() // every stream is at port 0
-	}
-	kind := "IP4"
-	if addr.Is6() {
-		kind = "IP6"
+	kind, addr := family(l.receives().Addr())
+	origin := sdp.Origin{Username: user(l.User), SessionID: id, SessionVersion: version, NetworkType: "IN"}
+	origin.AddressType, origin.UnicastAddress = family(l.Addr.Addr())
+	// RFC 3264 8: all of the line stays but for the version.
+	if f := strings.Fields(l.origin); len(f) == 3 {
+		origin.AddressType, origin.UnicastAddress = f[1], f[2]
 	}
 	d := sdp.SessionDescription{
-		Origin: sdp.Origin{Username: user(l.User), SessionID: id, SessionVersion: version,
-			NetworkType: "IN", AddressType: kind, UnicastAddress: addr.String()},
+		Origin:      origin,
 		SessionName: "-",
 		ConnectionInformation: &sdp.ConnectionInformation{NetworkType: "IN", AddressType: kind,
-			Address: &sdp.Address{Address: addr.String()}},
+			Address: &sdp.Address{Address: addr}},
 		TimeDescriptions: timing(times),
 	}
 	for _, s := range lines {
@@ -162,6 +174,17 @@ func (l Local) render(id, version uint64, lines []section, times []string) ([]by
 		return nil, fmt.Errorf("%w: %w", ErrLocal, err)
 	}
 	return body, nil
+}
+
+// family is an address as c= and o= have it.
+func family(a netip.Addr) (kind, addr string) {
+	switch a = a.Unmap(); {
+	case !a.IsValid():
+		return "IP4", netip.IPv4Unspecified().String() // every stream is at port 0
+	case a.Is6():
+		return "IP6", a.String()
+	}
+	return "IP4", a.String()
 }
 
 // user makes a token of RFC 4566 5.2: no spaces, never empty.

@@ -57,6 +57,7 @@ func (op *operators) watch(s *Server) {
 	})
 	op.metrics.Read(admin.Figures{
 		Parked:        func() int { return parked(s.runner) },
+		Direct:        s.legs.Direct,
 		Subscriptions: s.notifier.Len,
 		Sizes:         s.Sizes,
 		Registrations: func() map[string]int { return counts(s.registrar) },

@@ -27,6 +27,8 @@ var scenes = map[string]scene{
 	"two retrievers at once":       {play: twoRetrievers},
 	"retriever transferred":        {play: retrieverTransferred},
 	"bridged, moves":               {play: bridgedMoves},
+	"bridged, each holds":          {play: bridgedHolds},
+	"media past parkd":             {play: mediaPast, orbit: direct},
 	"return answered":              {play: returnAnswered, orbit: returns},
 	"return to somebody busy":      {play: returnBusy, orbit: returns},
 	"return to a phone that moved": {play: returnMoved, orbit: returns},
@@ -239,6 +241,10 @@ func (st *stage) change(c *phone.Call, s phone.SDP) {
 		if r != nil && r.Code() == 200 {
 			c.Ack()
 			return
+		}
+		if r != nil && r.Code() == 491 { // RFC 3261 14.1: a re-INVITE of parkd's crosses it
+			time.Sleep(2100 * time.Millisecond)
+			continue
 		}
 		st.retry(start, c, r)
 	}

@@ -39,6 +39,8 @@ var scripts = map[string]script{
 	"consultation by identity":    {play: consultedByIdentity},
 	"connected line":              {play: connectedLineFollows},
 	"keys by INFO":                {play: keysByInfo},
+	"holds within a bridge":       {play: heldWithinABridge},
+	"media past parkd":            {play: ledPastParkd, configure: kit.Orbit("701", direct)},
 }
 
 // fates are what can happen to a packet: it comes after its first

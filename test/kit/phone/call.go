@@ -99,6 +99,15 @@ func (c *Call) answered(tx *Tx, m *wire.Message) {
 	c.Media.aim(m.Body)
 }
 
+// reply is the phone's answer to an offer: what it says itself, as far as that was
+// offered, with the offer's numbers (RFC 3264 6.1). The lock is held.
+func (c *Call) reply(offer string) string {
+	c.sdp.version++
+	s := c.sdp
+	s.answer(offer)
+	return s.text(c.Media.Local())
+}
+
 func (c *Call) end() {
 	if c.ended.IsZero() {
 		c.ended = time.Now()
@@ -173,6 +182,28 @@ func (c *Call) Reinvite(s SDP, headers ...string) *Tx {
 	body := c.describe()
 	c.p.mu.Unlock()
 	return c.Do("INVITE", body, append(headers, "Content-Type: application/sdp")...)
+}
+
+// Answers sets what the phone says about its audio from now on, when it is asked.
+func (c *Call) Answers(s SDP) {
+	c.p.mu.Lock()
+	defer c.p.mu.Unlock()
+	s.version = c.sdp.version
+	c.sdp = s
+}
+
+// UpdateTo offers another description by UPDATE (RFC 3311), without waiting.
+func (c *Call) UpdateTo(s SDP, headers ...string) *Tx {
+	c.p.mu.Lock()
+	s.version = c.sdp.version
+	c.sdp = s
+	body := c.describe()
+	c.p.mu.Unlock()
+	tx := c.Do("UPDATE", body, append(headers, "Content-Type: application/sdp")...)
+	c.p.mu.Lock()
+	defer c.p.mu.Unlock()
+	tx.call = c
+	return tx
 }
 
 // Change offers another description, which must be taken, and acknowledges.

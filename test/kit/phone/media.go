@@ -272,8 +272,46 @@ type SDP struct {
 	Formats   string // payload types: "0 8 101"
 	Direction string // sendonly, ...
 	Address   string // instead of the phone's, as 0.0.0.0
+	Removed   bool   // port 0
 
 	version int
+	maps    map[string]string // numbers of an offer that is answered
+}
+
+// answer keeps what an offer allows.
+func (s *SDP) answer(offer string) {
+	s.maps = map[string]string{}
+	formats := s.Formats
+	if formats == "" {
+		formats = "0 8 101"
+	}
+	ours := map[string]bool{}
+	for _, f := range strings.Fields(formats) {
+		ours[rtpmaps[f]] = true
+	}
+	way, offered := "sendrecv", []string(nil)
+	for line := range strings.Lines(offer) {
+		line = strings.TrimSpace(line)
+		words := strings.Fields(line)
+		switch {
+		case strings.HasPrefix(line, "m=audio") && len(words) > 3:
+			offered = words[3:]
+		case strings.HasPrefix(line, "a=rtpmap:") && len(words) > 1:
+			s.maps[strings.TrimPrefix(words[0], "a=rtpmap:")] = words[1]
+		case line == "a=sendonly" || line == "a=recvonly" || line == "a=inactive":
+			way = line[2:]
+		}
+	}
+	var kept []string
+	for _, f := range offered {
+		if ours[s.maps[f]] {
+			kept = append(kept, f)
+		}
+	}
+	s.Formats = strings.Join(kept, " ")
+	send := way != "sendonly" && way != "inactive" && s.Direction != "recvonly" && s.Direction != "inactive"
+	recv := way != "recvonly" && way != "inactive" && s.Direction != "sendonly" && s.Direction != "inactive"
+	s.Direction = map[[2]bool]string{{true, true}: "sendrecv", {true, false}: "sendonly", {false, true}: "recvonly", {}: "inactive"}[[2]bool{send, recv}]
 }
 
 var rtpmaps = map[string]string{
@@ -294,12 +332,20 @@ func (s *SDP) text(addr netip.AddrPort) string {
 	if host == "" {
 		host = addr.Addr().String()
 	}
+	port := addr.Port()
+	if s.Removed {
+		port = 0
+	}
 	lines := []string{
 		"v=0", fmt.Sprintf("o=- 1 %d IN IP4 %s", s.version, addr.Addr()), "s=-", "c=IN IP4 " + host, "t=0 0",
-		fmt.Sprintf("m=audio %d RTP/AVP %s", addr.Port(), formats),
+		fmt.Sprintf("m=audio %d RTP/AVP %s", port, formats),
 	}
 	for _, f := range strings.Fields(formats) {
-		lines = append(lines, "a=rtpmap:"+f+" "+rtpmaps[f])
+		name := s.maps[f]
+		if name == "" {
+			name = rtpmaps[f]
+		}
+		lines = append(lines, "a=rtpmap:"+f+" "+name)
 	}
 	return strings.Join(append(lines, "a=ptime:20", "a="+way), "\r\n") + "\r\n"
 }

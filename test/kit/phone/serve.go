@@ -189,7 +189,7 @@ func (p *Phone) inDialog(s *served) {
 	case m.Method() == "INVITE" && code == 200:
 		call.dialog.learn(m)
 		call.Media.aim(m.Body)
-		p.answerWith(s, 200, call.headers(), call.describe())
+		p.answerWith(s, 200, call.headers(), call.reply(m.Body))
 	default:
 		extra := []string{"Contact: " + call.dialog.contact}
 		if se := m.Get("Session-Expires"); se != "" { // of an UPDATE
@@ -211,7 +211,7 @@ func (c *Call) Late(code int, method string) {
 		case m.Method() != method || !c.dialog.has(m) || s.final != 0:
 		case method == "INVITE" && code == 200:
 			c.Media.aim(m.Body)
-			c.p.answerWith(s, 200, c.headers(), c.describe())
+			c.p.answerWith(s, 200, c.headers(), c.reply(m.Body))
 			return
 		default:
 			c.p.answer(s, code, "Contact: "+c.dialog.contact)

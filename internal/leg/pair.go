@@ -1,0 +1,113 @@
+package leg
+
+import (
+	"github.com/emiago/sipgo/sip"
+
+	"parkd/internal/dialog"
+	"parkd/internal/sdp"
+)
+
+// pairing is what a leg knows of the one that it is joined with, and what its peer is
+// told of that. Owned by the leg's queue.
+type pairing struct {
+	partner  *Leg          // it is joined with; nil = none
+	assigned bool          // an effect has said what the peer is to hear
+	wish     sdp.Direction // what the peer wants to send and receive
+	accepted told          // what the peer has taken of what it was told
+	declined *told         // and what it has refused
+	wanted   bool          // a re-INVITE, with
+	extra    []sip.Header  // these
+	behind   bool          // last is not what there is to describe
+	pause    *dialog.Timer // after a glare
+}
+
+// face is what a leg shows of itself to the one that it is joined with. A face is
+// replaced, never changed.
+type face struct {
+	wish   sdp.Direction // what its party wants to send and receive
+	party  sdp.Elsewhere // its party's media; without Addr while that cannot be sent to
+	direct bool          // it leads, and media is to flow past us
+	told   bool          // its party has taken the address of the other's media
+	closed bool          // its party is to be told of no address but ours
+}
+
+// join relays media between the leg and another. direct: the leg may lead the two
+// to a media path past us.
+func (l *Leg) join(peer *Leg, direct bool) {
+	if peer == nil || l.state == ending || l.state == ended {
+		return
+	}
+	resumed := l.restored && !l.assigned
+	if l.partner != peer {
+		l.part()
+		l.partner, l.assigned = peer, true
+		if later, ok := peer.port.(*latePort); ok {
+			later.Join(l.port)
+		} else {
+			l.port.Join(peer.port)
+		}
+		peer.post(func() { peer.met(l) })
+	}
+	l.lead(direct, resumed)
+	l.catchUp()
+}
+
+// met: another leg has joined this one.
+func (l *Leg) met(peer *Leg) {
+	if l.state == ending || l.state == ended || l.partner == peer {
+		return
+	}
+	l.part()
+	l.partner, l.assigned = peer, true
+	l.show()
+	l.catchUp()
+}
+
+// part ends what join began.
+func (l *Leg) part() {
+	peer := l.partner
+	if peer == nil {
+		return
+	}
+	if later, ok := peer.port.(*latePort); ok {
+		later.Part(l.port)
+	}
+	l.port.Part(peer.port)
+	l.alone()
+	peer.post(func() {
+		if peer.partner == l { // what it is to hear now, an effect will say
+			peer.alone()
+		}
+	})
+}
+
+// alone forgets the other leg.
+func (l *Leg) alone() {
+	l.partner = nil
+	l.unlead()
+	l.closed = false
+	l.declined = nil
+	l.show()
+}
+
+// show has the other leg see what has changed of this one.
+func (l *Leg) show() {
+	f := face{wish: l.wish, direct: l.direct, told: !l.accepted.elsewhere.IsZero(), closed: l.closed}
+	if a := l.agreed; a != nil {
+		f.party = sdp.Elsewhere{Codec: a.Codec, Event: a.Event}
+		if usable(a.Remote) {
+			f.party.Addr = a.Remote
+		}
+	}
+	if before := l.face.Swap(&f); before != nil && *before == f {
+		return
+	}
+	if peer := l.partner; peer != nil {
+		peer.post(func() {
+			if peer.partner == l {
+				peer.review()
+				peer.catchUp()
+			}
+		})
+	}
+}
