@@ -144,7 +144,6 @@ func TestFaults(t *testing.T) {
 			"1: access.users[1].ha1: is not 32 (MD5) or 64 (SHA-256) hexadecimal digits"}},
 		{"anyone may be called", "access: {return_users: \"\"}\n", []string{`1: access.return_users: must not be empty, which would let anybody be called; "^$" lets nobody`}},
 		{"host bits", "access: {trusted: [10.0.0.1/8]}\n", []string{"1: access.trusted[0]: 10.0.0.1/8 has bits to the right of its mask; the network is 10.0.0.0/8"}},
-		{"not built: refer", "orbits: [{extension: 701, retrieve: refer}]\n", []string{"1: orbits[0].retrieve: refer is not built yet, only bridge and direct"}},
 		{"not built: srtp", "media: {srtp: required}\n", []string{"1: media.srtp: required is not built yet, only off and optional, which both send in the clear"}},
 		{"not built: lists", "lists: [{name: reception, orbits: [701, 705-707]}]\n", []string{"1: lists: lists are not built yet: it must be empty"}},
 		{"not built: pools", "pools: [{extension: \"700\", orbits: 701-710, pick: first}]\n", []string{"1: pools: pools are not built yet: it must be empty"}},

@@ -34,9 +34,6 @@ func (o Options) validate(r *report, key string, after DurationRange) {
 		r.addf(key+".transfer.key", "%q is not one of 0-9 * #", k)
 	}
 	r.oneOf(key+".retrieve", o.Retrieve, "bridge", "direct", "refer")
-	if o.Retrieve == "refer" {
-		r.notBuilt(key+".retrieve", o.Retrieve, "bridge and direct")
-	}
 	r.oneOf(key+".lamp.state", o.Lamp.State, "early", "confirmed")
 	r.oneOf(key+".lamp.press", o.Lamp.Press, "watchers", "always", "never")
 }

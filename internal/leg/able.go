@@ -27,6 +27,9 @@ func (a *able) learn(msg sip.Message) {
 	}
 }
 
+// supports reports whether the peer names an extension among those that it has.
+func (a *able) supports(tag string) bool { return slices.Contains(a.Supported, tag) }
+
 // allows reports whether the peer names a method among those that it takes, and
 // whether it has said anything about that.
 func (a *able) allows(m sip.RequestMethod) (named, said bool) {

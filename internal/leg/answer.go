@@ -184,6 +184,10 @@ func (l *Leg) acknowledged(req *sipua.Request) {
 	if first {
 		l.m.tell(orbit.Acked{Leg: l.id, Codec: l.codecName(), Record: l.record()})
 		l.tellParty()
+		if e := l.handing; e != nil {
+			l.handing = nil
+			l.handOff(*e)
+		}
 	} else {
 		l.keep()
 	}

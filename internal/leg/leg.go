@@ -77,6 +77,8 @@ type Leg struct {
 	told      orbit.Party    // and whom the peer knows there
 	telling   bool           // it is being told
 	able      able           // what the peer takes
+	handing   *orbit.HandOff // wanted as soon as the ACK allows it
+	referred  string         // the leg to whose peer this one's was referred last
 	infos     infos          // that wait for what becomes of their keys
 	inbound   exchange       // their INVITE or re-INVITE
 	outbound  exchange       // ours
@@ -137,6 +139,8 @@ func (l *Leg) carry(e orbit.Effect) {
 		}
 	case orbit.Identify:
 		l.introduce(e.Party)
+	case orbit.HandOff:
+		l.handOff(e)
 	case orbit.PassKey:
 		l.passKey(e.Key)
 	case orbit.KeyTaken:

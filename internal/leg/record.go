@@ -53,6 +53,8 @@ type record struct {
 	Session session        `json:"session,omitzero"`
 	Told    orbit.Party    `json:"told,omitzero"` // whom the peer knows at the other end
 	Able    able           `json:"able,omitzero"`
+	// Referred is the leg to whose peer this one's was referred.
+	Referred string `json:"referred,omitempty"`
 
 	// Invite is the text of the INVITE that began the leg, while it is open:
 	// theirs until the ACK, or ours until the answer, sent to Target.
@@ -80,7 +82,7 @@ func (l *Leg) record() []byte {
 	r := record{
 		Format: recordFormat, Epoch: l.m.o.Epoch, User: l.user, Orbit: l.orbit, Call: l.owner,
 		Dialog: l.dialog, Asked: l.asked, Hops: l.hops, At: time.Now(),
-		Local: l.local, Last: string(l.last), Remote: string(l.described), Agreed: l.agreed, Moving: l.moving, Told: l.told, Able: l.able,
+		Local: l.local, Last: string(l.last), Remote: string(l.described), Agreed: l.agreed, Moving: l.moving, Told: l.told, Able: l.able, Referred: l.referred,
 		Session: session{Seconds: int64(l.session.interval / time.Second), Ours: l.session.ours, Update: l.session.update},
 	}
 	r.Dialog.LocalSeq = l.ceiling

@@ -49,8 +49,8 @@ func (l *Leg) Request(req *sipua.Request) {
 		l.info(req)
 	case sip.OPTIONS:
 		l.reply(req, sip.StatusOK, sip.NewHeader("Allow", allow), sip.NewHeader("Accept", "application/sdp"))
-	case sip.NOTIFY: // keep-alives of some phones; there is no subscription
-		l.reply(req, sip.StatusCallTransactionDoesNotExists)
+	case sip.NOTIFY:
+		l.notify(req)
 	case sip.PRACK: // RFC 3262 3: of a provisional response that we never sent
 		l.reply(req, sip.StatusCallTransactionDoesNotExists)
 	default:

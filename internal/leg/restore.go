@@ -73,7 +73,7 @@ func (m *Manager) revive(id string, b []byte) (*revival, error) {
 		l.belong(r.Orbit, r.Call)
 	}
 	l.user, l.asked, l.hops = r.User, r.Asked, r.Hops
-	l.party, l.told, l.able = r.Told, r.Told, r.Able
+	l.party, l.told, l.able, l.referred = r.Told, r.Told, r.Able, r.Referred
 	l.dialog, l.local, l.last = r.Dialog, r.Local, []byte(r.Last)
 	l.dialog.LocalSeq += uint32(v.runs) * seqBlock
 	l.ceiling = l.dialog.LocalSeq + seqBlock

@@ -45,6 +45,7 @@ type Call struct {
 	Codec   string    `json:"codec,omitempty"`
 	With    Identity  `json:"with,omitzero"`  // who Other is
 	Told    bool      `json:"told,omitempty"` // one of the two was told who the other is, and is to be told of the next
+	Handing Handing   `json:"handing,omitempty"`
 	Phase   Phase     `json:"phase"`
 	Seq     uint64    `json:"seq"`             // place in the FIFO
 	Since   time.Time `json:"since"`           // parked since
@@ -85,7 +86,7 @@ func (c *Call) fetchable() bool {
 // joined is the leg that a leg of the call is joined with, "" if it is with none.
 func (c *Call) joined(leg string) string {
 	switch {
-	case c.Phase != Bridged && c.Phase != Retrieving:
+	case c.Phase != Bridged && c.Phase != Retrieving, c.Other == "":
 		return ""
 	case leg == c.Caller:
 		return c.Other
@@ -102,6 +103,9 @@ const ackWait = 64 * 500 * time.Millisecond
 // being retrieved nothing is: the retriever's leg reports the ACK or its end,
 // and Due only tells a restarted server whether there is one to wait for.
 func (c *Call) deadline(maxTime time.Duration) time.Time {
+	if c.Handing != 0 {
+		return c.Due
+	}
 	if !c.fetchable() {
 		return time.Time{}
 	}

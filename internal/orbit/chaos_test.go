@@ -23,7 +23,7 @@ func small() Settings {
 		Orbits: []Orbit{
 			{Extension: "1", Enabled: true, Music: "one", Timeout: t, TransferKey: '0'},
 			{Extension: "2", Enabled: true, Music: "two", Multiple: true, Timeout: t, Press: PressAlways, Retrieve: RetrieveDirect},
-			{Extension: "3", Enabled: true, Music: "three", Multiple: true, MaxCalls: 2, Timeout: confirmed},
+			{Extension: "3", Enabled: true, Music: "three", Multiple: true, MaxCalls: 2, Timeout: confirmed, Retrieve: RetrieveRefer},
 			{Extension: "4", Enabled: true, Music: "four", Multiple: true},
 		},
 	}
@@ -151,7 +151,7 @@ func (c *chaos) newcomer(t *rapid.T) Invite {
 
 // results draws something that the network reports of a leg.
 func (c *chaos) result(t *rapid.T) Command {
-	switch rapid.IntRange(0, 7).Draw(t, "result") {
+	switch rapid.IntRange(0, 9).Draw(t, "result") {
 	case 0, 1:
 		if leg := c.some(t, "joined", "joined", "music"); leg != "" {
 			return Acked{Leg: leg, Record: rapid.SampledFrom([][]byte{nil, []byte("acked")}).Draw(t, "record")}
@@ -185,6 +185,10 @@ func (c *chaos) result(t *rapid.T) Command {
 	case 7:
 		if leg := c.some(t, "music", "joined", "joined", "ended"); leg != "" {
 			return Identified{Leg: leg, Who: identity(t)}
+		}
+	case 8, 9:
+		if leg := c.some(t, "joined"); leg != "" {
+			return HandedOff{Leg: leg, Peer: c.w.legs[leg].Sent, Code: rapid.SampledFrom([]int{200, 486, 408}).Draw(t, "code")}
 		}
 	}
 	return nil

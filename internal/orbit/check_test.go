@@ -115,7 +115,7 @@ func (r *rig) checkHeap() error {
 func (r *rig) checkCalls() error {
 	aliases := 0
 	for id, e := range r.calls {
-		if e.ID != id || (e.At == "") != (e.Phase == Bridged) || (e.Other == "") != (e.Phase == Parked) || e.Seq > r.seq {
+		if e.ID != id || (e.At == "") != (e.Phase == Bridged) || (e.Other == "") != (e.Phase == Parked || e.Handing == HandingOn) || e.Seq > r.seq {
 			return fmt.Errorf("call %s does not fit: %+v", id, e.Call)
 		}
 		if e.Phase == Parked && e.With != (Identity{}) {
@@ -221,6 +221,12 @@ func (r *rig) checkWorld() error {
 			return err
 		}
 		caller := r.w.legs[e.Caller]
+		if e.Handing == HandingOn {
+			if caller.State == "ended" || caller.Peer != "" {
+				return fmt.Errorf("call %s is handed off: caller %+v", id, caller)
+			}
+			continue
+		}
 		if e.Other != "" {
 			if err := put(e.Other, id); err != nil {
 				return err

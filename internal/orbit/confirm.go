@@ -67,7 +67,7 @@ func spellable(number string) []string {
 // answeredKey: one takes the caller, another refuses them.
 func (s *State) answeredKey(now time.Time, ch *Change, c Call, digit byte) {
 	if digit == takeKey {
-		s.taken(ch, c)
+		s.taken(now, ch, c)
 		return
 	}
 	ch.bye(c.Other, refusedByKey)
@@ -75,12 +75,13 @@ func (s *State) answeredKey(now time.Time, ch *Change, c Call, digit byte) {
 }
 
 // taken: whoever a return has called has the caller.
-func (s *State) taken(ch *Change, c Call) {
+func (s *State) taken(now time.Time, ch *Change, c Call) {
 	c.Phase, c.At, c.Due, c.Answered, c.Rung, c.Then = Bridged, "", time.Time{}, false, "", ""
-	ch.put(c)
 	ch.after(s.bridge(&c))
 	if c.Told {
 		ch.after(c.introduction(c.Caller), c.introduction(c.Other))
 	}
+	s.handOff(now, ch, &c)
+	ch.put(c)
 	ch.event(KindReturned, &c, "")
 }

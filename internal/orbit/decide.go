@@ -14,13 +14,15 @@ func (s *State) Decide(now time.Time, c Command) (Change, error) {
 	case Invite:
 		return s.invite(now, c)
 	case Acked:
-		return s.acked(c), nil
+		return s.acked(now, c), nil
 	case Answered:
 		return s.answered(now, c), nil
 	case Hangup:
 		return s.hangup(now, c), nil
 	case Key:
 		return s.key(now, c), nil
+	case HandedOff:
+		return s.handedOff(c), nil
 	case Identified:
 		return s.identified(now, c), nil
 	case Note:
@@ -62,7 +64,7 @@ func (s *State) settings(ext string) Orbit {
 }
 
 // acked: a retriever's ACK frees the place in the orbit.
-func (s *State) acked(in Acked) (ch Change) {
+func (s *State) acked(now time.Time, in Acked) (ch Change) {
 	if _, known := s.legs[in.Leg]; known && in.Record != nil {
 		ch.leg(in.Leg, in.Record)
 	}
@@ -79,6 +81,7 @@ func (s *State) acked(in Acked) (ch Change) {
 		}
 		ch.event(KindRetrieved, &c, "")
 		s.straighten(&ch, &c)
+		s.handOff(now, &ch, &c)
 	case c.Caller == in.Leg && in.Codec != "" && in.Codec != c.Codec:
 		c.Codec = in.Codec // an offerless INVITE brings its codec with the ACK
 	default:
@@ -139,6 +142,8 @@ func (s *State) hangup(now time.Time, in Hangup) (ch Change) {
 		ch.end(&c, "caller hung up", c.Other)
 	case c.Phase == Bridged && in.Lost:
 		s.neverMet(now, &ch, c)
+	case c.Handing == HandingOff:
+		s.handOffLeft(&ch, c)
 	case c.Phase == Bridged:
 		ch.end(&c, "retriever hung up", c.Caller)
 	case c.Phase == Returning:
@@ -274,6 +279,8 @@ func (s *State) passed(now time.Time) (ch Change) {
 	}
 	c := s.due[0].Call
 	switch {
+	case c.Handing != 0:
+		s.handOffOver(&ch, c)
 	case s.set.MaxTime > 0 && !c.Since.Add(s.set.MaxTime).After(now):
 		ch.end(&c, "parked for too long", c.Caller)
 		ch.bye(c.Other, "parked for too long")

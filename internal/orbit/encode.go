@@ -23,7 +23,8 @@ func DecodeCall(b []byte) (Call, error) {
 	}
 	switch {
 	case c.ID == "", c.Caller == "", c.Phase > Bridged,
-		(c.At == "") != (c.Phase == Bridged), (c.Other == "") != (c.Phase == Parked):
+		(c.At == "") != (c.Phase == Bridged), (c.Other == "") != (c.Phase == Parked || c.Handing == HandingOn),
+		c.Handing > HandingOn, c.Handing != 0 && c.Phase != Bridged:
 		return Call{}, fmt.Errorf("call record: call %q, phase %d, at %q, legs %q and %q do not fit", c.ID, c.Phase, c.At, c.Caller, c.Other)
 	}
 	return c, nil

@@ -59,6 +59,9 @@ func (ch *Change) introduce(c *Call, legs ...string) {
 	}
 	c.Told = true
 	for _, leg := range legs {
+		if leg == "" { // being handed off, and gone already
+			continue
+		}
 		ch.after(c.introduction(leg))
 	}
 }

@@ -88,7 +88,7 @@ func (s *State) replaces(now time.Time, in Invite) (Change, error) {
 		}
 	}
 	e := s.call(r.Leg)
-	if e == nil || e.Phase == Returning && r.Leg == e.Other { // a leg that rings is no dialog to replace
+	if e == nil || e.Phase == Returning && r.Leg == e.Other || e.Handing == HandingOn { // a leg that rings is no dialog to replace
 		return Change{}, fmt.Errorf("invite with replaces: %w", ErrReplaces)
 	}
 	if r.EarlyOnly { // RFC 3891 3: all our real dialogs are confirmed
@@ -104,6 +104,9 @@ func (s *State) replaces(now time.Time, in Invite) (Change, error) {
 func (s *State) transfer(now time.Time, c Call, in Invite) (ch Change) {
 	old := in.Replaces.Leg
 	answer := Answer{Leg: in.Leg, Call: c.ID, Orbit: c.Home}
+	if c.Handing != 0 { // to somebody who is not there any more
+		c.keepBridged()
+	}
 	switch {
 	case old == c.Other: // the retriever's
 		c.Other, c.With = in.Leg, in.identity()

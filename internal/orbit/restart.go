@@ -54,11 +54,17 @@ func (s *State) Owed() []Effect {
 			music := s.settings(c.At).Music
 			owed = append(owed, Answer{Leg: c.Caller, Call: c.ID, Orbit: c.Home, Music: music}, Play{c.Caller, music})
 		case Retrieving, Bridged:
+			if c.Handing == HandingOn {
+				continue // their phone will say
+			}
 			owed = append(owed, Answer{Leg: c.Caller, Call: c.ID, Orbit: c.Home, Peer: c.Other},
 				Answer{Leg: c.Other, Call: c.ID, Orbit: c.Home, Peer: c.Caller, Party: Party{c.Name, c.URI}},
 				s.owedBridge(c))
 			if c.Told {
 				owed = append(owed, c.introduction(c.Caller), c.introduction(c.Other))
+			}
+			if c.Handing == HandingOff {
+				owed = append(owed, c.handOff())
 			}
 		}
 	}

@@ -68,6 +68,7 @@ func (r *rig) owes(owed []Effect) error {
 	for id, l := range r.legs {
 		var want []Effect
 		switch e := r.calls[l.call]; {
+		case e != nil && e.Handing == HandingOn:
 		case e == nil:
 			want = []Effect{Bye{id, "restarted"}}
 		case e.Phase == Parked:
@@ -79,8 +80,11 @@ func (r *rig) owes(owed []Effect) error {
 		default:
 			want = []Effect{Answer{Leg: id, Call: e.ID, Orbit: e.Home, Peer: e.Caller, Party: Party{e.Name, e.URI}}}
 		}
-		if e := r.calls[l.call]; e != nil && e.Told && (e.Phase == Retrieving || e.Phase == Bridged) {
+		if e := r.calls[l.call]; e != nil && e.Told && (e.Phase == Retrieving || e.Phase == Bridged) && e.Handing != HandingOn {
 			want = append(want, e.introduction(id))
+		}
+		if e := r.calls[l.call]; e != nil && e.Handing == HandingOff && id == e.Caller {
+			want = append(want, HandOff{id, e.Other, e.Home})
 		}
 		if !slices.Equal(told[id], want) {
 			return fmt.Errorf("leg %s is owed %+v, want %+v", id, told[id], want)
@@ -111,6 +115,15 @@ func anything(t *rapid.T, n, seq int, legs map[string][]byte) Call {
 	}
 	if c.Phase != Parked {
 		c.Other = fmt.Sprint("M", n)
+	}
+	if c.Phase == Bridged {
+		switch c.Handing = Handing(rapid.Uint8Range(0, uint8(HandingOn)).Draw(t, "handing")); c.Handing {
+		case HandingOn:
+			c.Other = ""
+			fallthrough
+		case HandingOff:
+			c.Due = moment("handed off by")
+		}
 	}
 	for _, id := range []string{c.Caller, c.Other} {
 		if id != "" && rapid.IntRange(0, 5).Draw(t, "leg") > 0 { // else its record was damaged

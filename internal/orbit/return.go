@@ -53,6 +53,7 @@ func (s *State) arm(now time.Time, c *Call) {
 func (s *State) parkAgain(now time.Time, c *Call) {
 	c.Phase, c.Other, c.With, c.Guard, c.Asked = Parked, "", Identity{}, time.Time{}, false
 	c.Answered, c.Rung, c.Then = false, "", ""
+	c.Handing = 0
 	s.arm(now, c)
 }
 
@@ -145,7 +146,7 @@ func (s *State) returned(now time.Time, ch *Change, c Call, in Answered) {
 		s.question(now, ch, c)
 		return
 	}
-	s.taken(ch, c)
+	s.taken(now, ch, c)
 }
 
 // returnFailed: parked still, tried again a time-out later.

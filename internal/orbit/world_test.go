@@ -16,6 +16,7 @@ type party struct {
 	Peer    string // when joined
 	Music   string // when music
 	Orbit   string // whose caller it is or was, "" for the other kind
+	Sent    string // to whose leg it was referred
 	Shown   Party  // whom its phone shows, zero if it was never told
 	arrival int    // callers: place in the order of parking, inherited by a transfer
 	refused error
@@ -68,6 +69,8 @@ func (w *world) carry(e Effect) {
 		w.said = append(w.said, e)
 	case Bridge:
 		w.join(e.Leg, e.Peer)
+	case HandOff:
+		p.Sent = e.Peer
 	case Identify:
 		p.Shown = e.Party
 	case Noted:

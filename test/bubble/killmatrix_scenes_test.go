@@ -48,6 +48,7 @@ var scenes = map[string]scene{
 	"caller leaves before a press": {play: callerLeaves},
 	"consultation by identity":     {play: consultByIdentity, orbit: returnsToParker},
 	"connected line":               {play: connectedLine},
+	"handed off":                   {play: handedOffScene, orbit: refers},
 }
 
 func keyed(o *config.Orbit) { o.Transfer = config.Transfer{Enabled: true, Key: "0"} }

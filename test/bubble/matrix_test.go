@@ -41,6 +41,7 @@ var scripts = map[string]script{
 	"keys by INFO":                {play: keysByInfo},
 	"holds within a bridge":       {play: heldWithinABridge},
 	"media past parkd":            {play: ledPastParkd, configure: kit.Orbit("701", direct)},
+	"handed off":                  {play: handedOff, configure: handed},
 }
 
 // fates are what can happen to a packet: it comes after its first
@@ -266,6 +267,15 @@ func consultedByIdentity(s *kit.Site) {
 	back.Pickup()
 	joined(s, back, c)
 	hangup(back, c)
+}
+
+func handedOff(s *kit.Site) {
+	parked, fetched := handing(s, phone.Referral{Code: 202})
+	parked.ExpectEnd(2 * trouble)
+	fetched.ExpectEnd(2 * trouble)
+	time.Sleep(trouble)
+	x, y := onTheirOwn(s, s.Phones()[0], s.Phones()[1])
+	hangup(x, y)
 }
 
 func keysByInfo(s *kit.Site) {

@@ -42,6 +42,7 @@ type Phone struct {
 	server netip.AddrPort
 	done   chan struct{}
 	wg     sync.WaitGroup
+	direct sync.Map // of netip.AddrPort: phones that this one talks to past the server
 
 	mu       sync.Mutex // leaf; guards all below and the state of calls and subscriptions
 	changed  chan struct{}
@@ -54,6 +55,7 @@ type Phone struct {
 	incoming []*Call // INVITEs that the test has not taken
 	auto     map[string]int
 	got      []Request
+	referral *Referral // nil = REFER is refused
 }
 
 // Request is a request that came in, retransmissions left out.
@@ -191,15 +193,18 @@ func (p *Phone) await(within time.Duration, ok func() bool) bool {
 }
 
 func (p *Phone) send(text string) {
-	_, _ = p.conn.WriteToUDPAddrPort([]byte(text), p.server) // a closed phone sends nothing
+	_, _ = p.conn.WriteToUDPAddrPort([]byte(text), p.next(text)) // a closed phone sends nothing
 }
 
 func (p *Phone) read() {
 	b := make([]byte, 65536)
 	for {
-		n, _, err := p.conn.ReadFromUDPAddrPort(b)
+		n, from, err := p.conn.ReadFromUDPAddrPort(b)
 		if err != nil {
 			return
+		}
+		if from != p.server {
+			p.direct.Store(from, nil)
 		}
 		if n == 0 || b[0] < 'A' { // keep-alive
 			continue

@@ -35,6 +35,7 @@ func (p *Phone) request(m *wire.Message) {
 	switch {
 	case m.Method() == "CANCEL":
 		p.cancel(s)
+	case m.ToTag() == "" && m.Method() == "INVITE" && p.replaced(s):
 	case m.ToTag() == "" && m.Method() == "INVITE":
 		p.ring(s)
 	case m.ToTag() == "":
@@ -145,6 +146,15 @@ func (p *Phone) cancel(s *served) {
 
 // ring takes an INVITE that starts a call; the test decides about it.
 func (p *Phone) ring(s *served) {
+	c := p.accept(s)
+	if code, set := p.auto["INVITE"]; !set || code != 0 { // else it seems to be off
+		p.answer(s, 100)
+	}
+	p.incoming = append(p.incoming, c)
+}
+
+// accept makes a call of an INVITE.
+func (p *Phone) accept(s *served) *Call {
 	m := s.request
 	d := &dialog{
 		callID: m.CallID(), localTag: s.tag, remoteTag: m.FromTag(), contact: p.Contact(),
@@ -153,10 +163,7 @@ func (p *Phone) ring(s *served) {
 	c := p.newCall(d)
 	c.invite = s
 	c.Media.aim(m.Body)
-	if code, set := p.auto["INVITE"]; !set || code != 0 { // else it seems to be off
-		p.answer(s, 100)
-	}
-	p.incoming = append(p.incoming, c)
+	return c
 }
 
 // inDialog answers a request within a dialog as Auto says.
@@ -185,6 +192,8 @@ func (p *Phone) inDialog(s *served) {
 		call.end()
 	}
 	switch {
+	case m.Method() == "REFER":
+		p.refer(s, call)
 	case code == 0:
 	case m.Method() == "INVITE" && code == 200:
 		call.dialog.learn(m)
@@ -223,6 +232,9 @@ func (c *Call) Late(code int, method string) {
 
 // headers are those of a 2xx to INVITE.
 func (c *Call) headers() []string {
+	if c.p.referral != nil {
+		return append([]string{"Contact: " + c.dialog.contact, "Content-Type: application/sdp"}, Handy...)
+	}
 	return []string{"Contact: " + c.dialog.contact, "Allow: " + methods, "Content-Type: application/sdp"}
 }
 
