@@ -85,13 +85,14 @@ type Credential struct {
 	Password Secret `mapstructure:"password"`
 }
 
-// Access says who is served without a password, who with one, and whom a return
-// may call.
+// Access says who is served without a password, who with one, and whom a return or
+// transfer may call.
 type Access struct {
 	Trusted     []netip.Prefix `mapstructure:"trusted"`
 	Realm       string         `mapstructure:"realm"`
 	Users       []User         `mapstructure:"users"`
 	ReturnUsers *regexp.Regexp `mapstructure:"return_users"` // never nil
+	ReferUsers  *regexp.Regexp `mapstructure:"refer_users"`  // never nil
 }
 
 // User is somebody beyond the trusted addresses; exactly one of Password and HA1
@@ -275,6 +276,7 @@ func Default() Config {
 			},
 			Realm:       "parkd",
 			ReturnUsers: regexp.MustCompile(`^([0-9]{2,6}|[a-z][a-z0-9._-]*)$`),
+			ReferUsers:  regexp.MustCompile(`^([0-9]{2,6}|[a-z][a-z0-9._-]*)$`),
 		},
 		Media: Media{
 			Ports:    PortRange{10000, 32767},

@@ -143,13 +143,19 @@ func isHost(s string) bool {
 
 var quotable = regexp.MustCompile(`^[^"\\\x00-\x1f\x7f]+$`)
 
+// somebody refuses a pattern that would let anybody be called.
+func (r *report) somebody(key string, users *regexp.Regexp) {
+	if users == nil || users.String() == "" {
+		r.add(key, `must not be empty, which would let anybody be called; "^$" lets nobody`)
+	}
+}
+
 func (a Access) validate(r *report) {
 	if !quotable.MatchString(a.Realm) {
 		r.add("access.realm", "must not be empty nor have quotes, backslashes or control characters")
 	}
-	if a.ReturnUsers == nil || a.ReturnUsers.String() == "" {
-		r.add("access.return_users", `must not be empty, which would let anybody be called; "^$" lets nobody`)
-	}
+	r.somebody("access.return_users", a.ReturnUsers)
+	r.somebody("access.refer_users", a.ReferUsers)
 	names := map[string]int{}
 	for i, u := range a.Users {
 		key := fmt.Sprintf("access.users[%d]", i)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"regexp"
 	"strings"
 )
 
@@ -25,9 +26,8 @@ func (c Config) Warnings() []string {
 		w = append(w, fmt.Sprintf("park.max_calls: %d calls need %d open files, the limit is %d (ulimit -n, LimitNOFILE=)",
 			c.Park.MaxCalls, c.Park.MaxCalls+spareFiles, n))
 	}
-	if s := c.Access.ReturnUsers; s != nil && (!strings.HasPrefix(s.String(), "^") || !strings.HasSuffix(s.String(), "$")) {
-		w = append(w, "access.return_users: without ^ and $ it also allows longer users that only contain a match")
-	}
+	w = append(w, unanchored("access.return_users", c.Access.ReturnUsers)...)
+	w = append(w, unanchored("access.refer_users", c.Access.ReferUsers)...)
 	for _, p := range c.Access.Trusted {
 		if p.Bits() == 0 {
 			w = append(w, fmt.Sprintf("access.trusted: %s trusts everybody", p))
@@ -97,4 +97,12 @@ func unknownEnvironment() []string {
 		w = append(w, name+": no key has this environment variable; orbits, users, lists and pools are set in a file")
 	}
 	return w
+}
+
+// unanchored warns of a pattern that may match more than it seems to.
+func unanchored(key string, users *regexp.Regexp) []string {
+	if users == nil || strings.HasPrefix(users.String(), "^") && strings.HasSuffix(users.String(), "$") {
+		return nil
+	}
+	return []string{key + ": without ^ and $ it also allows longer users that only contain a match"}
 }

@@ -83,6 +83,9 @@ type Leg struct {
 	inbound   exchange       // their INVITE or re-INVITE
 	outbound  exchange       // ours
 	forks     forks          // whom our first INVITE has reached
+	refer     reports        // of the peer's REFER
+	refers    int            // REFERs of the peer's so far
+	leave     *dialog.Timer  // for the peer to hang up, whose REFER succeeded
 	life      life           // proof of life
 	session   sessionTimer   // RFC 4028
 
@@ -132,6 +135,10 @@ func (l *Leg) carry(e orbit.Effect) {
 		l.part()
 		l.say(e.Words, e.Then)
 		l.catchUp()
+	case orbit.Park:
+		l.park(e)
+	case orbit.Report:
+		l.referTold(e)
 	case orbit.Bridge:
 		if peer := l.m.find(e.Peer); peer != nil {
 			peer.post(peer.confirm)
@@ -219,6 +226,9 @@ func (l *Leg) hangup(e orbit.Bye) {
 // answered or has timed out.
 func (l *Leg) sendBye(reason string) {
 	l.confirm()
+	if l.refer.open {
+		l.refer.report(sip.StatusRequestTerminated)
+	}
 	l.settle(ending)
 	l.port.Close()
 	l.log.Info().Str("reason", reason).Msg("leg released")
@@ -247,6 +257,7 @@ func (l *Leg) settle(s state) {
 		l.retell.Stop()
 		l.pause.Stop()
 		l.unlead()
+		l.leave.Stop()
 		l.abandon()
 	}
 }
@@ -256,6 +267,7 @@ func (l *Leg) abandon() {
 	if x := &l.inbound; x.busy && x.request != nil && x.response == nil {
 		_ = x.request.Reply(sip.StatusRequestTerminated, "") // RFC 3261 15.1.2
 	}
+	l.refer.refuse(sip.StatusCallTransactionDoesNotExists)
 	for _, w := range l.waiting {
 		if w.request != nil {
 			l.reply(w.request, sip.StatusCallTransactionDoesNotExists)

@@ -59,17 +59,18 @@ type Manager struct {
 	policy atomic.Pointer[Policy]
 	direct atomic.Int64 // calls whose media flows past us
 
-	mu      sync.Mutex // leaf
-	legs    map[string]*Leg
-	began   map[string]*Leg // restored ones, by the INVITE that the peer began with
-	calling map[string]*Leg // restored ones whose INVITE of ours is lost, by Call-ID
-	ours    map[string]*Leg // those that began with an INVITE of ours, by Call-ID
-	empty   chan struct{}   // closed when the last leg goes, if somebody waits
+	mu       sync.Mutex // leaf
+	legs     map[string]*Leg
+	began    map[string]*Leg // restored ones, by the INVITE that the peer began with
+	calling  map[string]*Leg // restored ones whose INVITE of ours is lost, by Call-ID
+	summoned map[string]*summons
+	ours     map[string]*Leg // those that began with an INVITE of ours, by Call-ID
+	empty    chan struct{}   // closed when the last leg goes, if somebody waits
 }
 
 // New returns a manager; ctx bounds the requests that it sends.
 func New(ctx context.Context, o Options) *Manager {
-	m := &Manager{o: o, ctx: ctx, legs: map[string]*Leg{}, began: map[string]*Leg{}, calling: map[string]*Leg{}, ours: map[string]*Leg{}}
+	m := &Manager{o: o, ctx: ctx, legs: map[string]*Leg{}, began: map[string]*Leg{}, calling: map[string]*Leg{}, summoned: map[string]*summons{}, ours: map[string]*Leg{}}
 	m.policy.Store(o.Policy)
 	return m
 }
@@ -83,6 +84,8 @@ func (m *Manager) Carry(e orbit.Effect) {
 	}
 	if l := m.find(e.LegID()); l != nil {
 		l.post(func() { l.carry(e) })
+	} else if s := m.findSummons(e.LegID()); s != nil {
+		_ = s.queue.Post(func() { s.carry(e) }) // never closed
 	}
 }
 
@@ -100,7 +103,7 @@ func (m *Manager) Count() int {
 func (m *Manager) Sizes() map[string]int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return map[string]int{"legs": len(m.legs), "restored_legs": len(m.began) + len(m.calling)}
+	return map[string]int{"legs": len(m.legs), "restored_legs": len(m.began) + len(m.calling), "referrals": len(m.summoned)}
 }
 
 // Direct is how many calls there are whose media flows past parkd.
@@ -132,6 +135,12 @@ func (m *Manager) find(id string) *Leg {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.legs[id]
+}
+
+func (m *Manager) findSummons(id string) *summons {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.summoned[id]
 }
 
 func (m *Manager) add(l *Leg) {

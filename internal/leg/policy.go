@@ -23,7 +23,9 @@ type Policy struct {
 	// Credentials are those of the account that a user of ours is registered by.
 	// May be nil.
 	Credentials   func(user string) []sipua.Credential
+	Advertise     string                    // host by which we are reached, "" = our own address
 	ReturnUsers   *regexp.Regexp            // whom a return may call
+	ReferUsers    *regexp.Regexp            // whom a transfer may call
 	OutboundProxy string                    // URI, "" = none
 	ParkerHeaders []string                  // name the parker, in order
 	Codecs        []string                  // in our order of preference

@@ -89,7 +89,7 @@ func TestRouteKnowsOurAddress(t *testing.T) {
 			p.OutboundProxy = c.proxy
 			m := &Manager{}
 			m.policy.Store(p)
-			got, err := m.route(c.target, &Leg{dialog: dialog.Dialog{Flow: c.from}})
+			got, err := m.route(c.target, dialog.Dialog{Flow: c.from})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -143,7 +143,7 @@ func TestRoute(t *testing.T) {
 				Listener: func(string, netip.Addr) netip.AddrPort { return local },
 			}})
 			caller := &Leg{dialog: dialog.Dialog{Target: "sip:pbx@10.0.0.5:5060;transport=tcp", Routes: tt.routes, Flow: tt.flow}}
-			d, err := m.route(tt.target, caller)
+			d, err := m.route(tt.target, caller.dialog)
 			if err != nil {
 				t.Fatal(err)
 			}

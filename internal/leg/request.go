@@ -12,7 +12,7 @@ import (
 )
 
 // allow lists what a leg takes within its dialog.
-const allow = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK"
+const allow = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, REFER"
 
 // Request takes a request within the dialog, in CSeq order, on the queue.
 func (l *Leg) Request(req *sipua.Request) {
@@ -47,6 +47,10 @@ func (l *Leg) Request(req *sipua.Request) {
 		l.update(req)
 	case sip.INFO:
 		l.info(req)
+	case sip.REFER:
+		l.takeRefer(req)
+	case sip.SUBSCRIBE:
+		l.refer.subscribe(l, req)
 	case sip.OPTIONS:
 		l.reply(req, sip.StatusOK, sip.NewHeader("Allow", allow), sip.NewHeader("Accept", "application/sdp"))
 	case sip.NOTIFY:
@@ -69,10 +73,11 @@ func (l *Leg) reply(req *sipua.Request, code int, headers ...sip.Header) {
 // restart too.
 func (l *Leg) byed(req *sipua.Request) {
 	l.log.Info().Msg("peer hung up")
-	lost := l.unmet()
+	lost, early := l.unmet(), l.refer.telling()
 	l.outbound.answer = nil
 	l.part()
 	l.settle(ending)
+	l.refer.close("noresource") // what it asked for goes on
 	l.port.Close()
 	answer := func() {
 		l.reply(req, sip.StatusOK)
@@ -84,7 +89,7 @@ func (l *Leg) byed(req *sipua.Request) {
 	}
 	l.reported = true
 	l.waiting = append(l.waiting, waiting{req, answer})
-	l.m.tell(orbit.Hangup{Leg: l.id, Reply: true, Lost: lost})
+	l.m.tell(orbit.Hangup{Leg: l.id, Reply: true, Lost: lost, Early: early})
 }
 
 // reinvite answers an offer in an established session, or makes one.

@@ -24,32 +24,34 @@ func (m *Manager) ring(e orbit.Ring) {
 	l.belong(e.Orbit, e.Call)
 	l.user = e.Orbit
 	m.add(l)
-	caller := m.find(e.Caller)
-	if caller == nil {
-		l.post(func() { l.finish(0) })
-		return
-	}
-	// The caller's dialog belongs to the caller's queue.
-	caller.post(func() {
-		to, err := m.route(e.Target, caller)
-		if to.hops = caller.onward(); to.hops <= 0 && err == nil {
+	call := func(from dialog.Dialog, hops int, prefer string) {
+		to, err := m.route(e.Target, from)
+		if to.hops = hops; hops <= 0 && err == nil {
 			err = errHops
 		}
-		l.post(func() { l.call(e, to, caller.codecName(), err) })
-	})
+		l.post(func() { l.call(e, to, prefer, err) })
+	}
+	// A dialog belongs to its queue.
+	if caller := m.find(e.Caller); caller != nil {
+		caller.post(func() { call(caller.dialog, onward(caller.asked, caller.hops), caller.codecName()) })
+	} else if s := m.findSummons(e.Caller); s != nil {
+		_ = s.queue.Post(func() { call(s.dialog, onward(1, s.hops), "") }) // never closed
+	} else {
+		l.post(func() { l.finish(0) })
+	}
 }
 
-// onward is the Max-Forwards of an INVITE on behalf of the leg's peer: one less
-// than theirs, so that calls which go in a circle through us and others end (RFC
-// 7332).
-func (l *Leg) onward() int {
-	if l.asked == 0 || l.hops == 0 { // we called them, or a former parkd did not note it
+// onward is the Max-Forwards of an INVITE on behalf of somebody whose request had
+// so many hops left: one less than theirs, so that calls which go in a circle
+// through us and others end (RFC 7332).
+func onward(asked uint32, hops int) int {
+	if asked == 0 || hops == 0 { // we called them, or a former parkd did not note it
 		return maxHops
 	}
-	return l.hops - 1
+	return hops - 1
 }
 
-// destination is a return's Request-URI and the way of its INVITE.
+// destination is the Request-URI of an INVITE of ours and its way.
 type destination struct {
 	uri    sip.Uri
 	target sipua.Target
@@ -57,20 +59,20 @@ type destination struct {
 	hops   int        // Max-Forwards
 }
 
-var errNoRoute = errors.New("no way to the return's target")
+var errNoRoute = errors.New("no way to the target")
 
-// route says where a return's INVITE goes: a literal address directly, a name
+// route says where an INVITE of ours goes: a literal address directly, a name
 // to the outbound proxy, else to the trusted peer that sent the call. The last
 // also takes what would come straight back to us. Runs on the caller's queue.
-func (m *Manager) route(target string, caller *Leg) (destination, error) {
-	p, flow := m.policy.Load(), caller.dialog.Flow
+func (m *Manager) route(target string, caller dialog.Dialog) (destination, error) {
+	p, flow := m.policy.Load(), caller.Flow
 	uri, err := parseTarget(target)
 	if err != nil {
 		return destination{}, err
 	}
 	extension := uri.Host == "" // of the PBX
 	if extension {
-		uri.Host, uri.Port = p.home(caller.dialog)
+		uri.Host, uri.Port = p.home(caller)
 	}
 	stream := flow.Network != "udp"
 	if addr, ok := literal(uri); ok && (!extension || !stream) && p.trusts(addr.Addr()) && !p.Own(addr) {
@@ -90,7 +92,7 @@ func (m *Manager) route(target string, caller *Leg) (destination, error) {
 	if stream {
 		// Its connection while it stands, else where its requests within the call
 		// go: the port that it connected from takes no connections.
-		d.target.Addr, d.target.URI = "", caller.dialog.To().URI
+		d.target.Addr, d.target.URI = "", caller.To().URI
 	}
 	return d, nil
 }
@@ -117,7 +119,7 @@ func (p *Policy) towards(uri, hop sip.Uri, flow sipua.Flow) destination {
 	return d
 }
 
-// call sends the INVITE of a return, unless that was taken back; err says that
+// call sends the INVITE of a return or transfer, unless that was taken back; err says that
 // there is no way to the target.
 func (l *Leg) call(e orbit.Ring, to destination, prefer string, err error) {
 	if l.state != planned {
@@ -128,7 +130,7 @@ func (l *Leg) call(e orbit.Ring, to destination, prefer string, err error) {
 		port, l.local, l.bound, err = l.m.open(to.flow)
 	}
 	if err != nil {
-		l.log.Warn().Str("target", e.Target).Err(err).Msg("return not possible")
+		l.log.Warn().Str("target", e.Target).Err(err).Msg("call not possible")
 		l.finish(0)
 		return
 	}
@@ -146,7 +148,7 @@ func (l *Leg) call(e orbit.Ring, to destination, prefer string, err error) {
 		}
 		l.state = calling
 		l.listen(req)
-		l.log.Info().Str("target", req.Recipient.String()).Msg("return calls")
+		l.log.Info().Str("target", req.Recipient.String()).Msg("calling")
 		l.outbound.ours = l.m.o.Endpoint.Request(l.m.ctx, req, to.target, func(res *sip.Response, err error) {
 			l.post(func() { l.progress(res, err) })
 		})
@@ -154,14 +156,20 @@ func (l *Leg) call(e orbit.Ring, to destination, prefer string, err error) {
 	})
 }
 
-// invite builds the INVITE of a return: From shows the caller.
+// invite builds the INVITE of a return or transfer: From shows the caller.
 func (l *Leg) invite(e orbit.Ring, to destination) *sip.Request {
 	req := sip.NewRequest(sip.INVITE, to.uri)
-	begin(req, e.Party, to.hops)
 	contact := l.m.o.Endpoint.Contact(e.Orbit, to.flow)
+	from := e.Party
+	if from.URI == "" && e.Refer != (orbit.Reference{}) {
+		from.URI = contact.Address.String() // an orbit calls for itself
+		contact.Params = automaton()
+	}
+	begin(req, from, to.hops)
 	req.AppendHeader(&contact)
 	req.AppendHeader(sip.NewHeader("Allow", allow))
 	req.AppendHeader(l.m.o.Endpoint.Supported())
+	setReference(req, e.Refer)
 	if e.Person { // RFC 3841 and 3840: no mailbox takes the caller
 		req.AppendHeader(sip.NewHeader("Reject-Contact", `*;actor="msg-taker"`))
 	}
@@ -173,6 +181,17 @@ func (l *Leg) invite(e orbit.Ring, to destination) *sip.Request {
 	}
 	setSDP(req, l.last)
 	return req
+}
+
+// setReference gives an INVITE what a REFER asks for.
+func setReference(req *sip.Request, r orbit.Reference) {
+	if r.ReferredBy != "" {
+		req.AppendHeader(sip.NewHeader("Referred-By", r.ReferredBy)) // RFC 3892 2.2
+	}
+	if r.Replaces != "" {
+		req.AppendHeader(sip.NewHeader("Replaces", r.Replaces)) // RFC 3891 5
+		req.AppendHeader(sip.NewHeader("Require", "replaces"))
+	}
 }
 
 // begin gives a request what starts a dialog (RFC 3261 8.1.1).
@@ -199,9 +218,12 @@ func (l *Leg) progress(res *sip.Response, err error) {
 	}
 	switch {
 	case err != nil:
-		l.log.Info().Err(err).Msg("return failed")
+		l.log.Info().Err(err).Msg("call failed")
 		l.finish(408)
 	case res.StatusCode < 200:
+		if res.StatusCode > 100 {
+			l.m.tell(orbit.Progress{Leg: l.id, Code: res.StatusCode})
+		}
 		l.outbound.rang = l.outbound.rang || res.StatusCode == sip.StatusRinging || res.StatusCode == sip.StatusSessionInProgress
 		l.provisional(res)
 	case res.StatusCode < 300:
@@ -212,7 +234,7 @@ func (l *Leg) progress(res *sip.Response, err error) {
 		if len(l.outbound.moved) > 0 {
 			ev.Strs("moved", l.outbound.moved)
 		}
-		ev.Msg("return refused")
+		ev.Msg("call refused")
 		l.finish(res.StatusCode)
 	}
 }
@@ -258,7 +280,7 @@ func (l *Leg) connected(res *sip.Response) {
 	}
 	l.session.accept(l, res)
 	l.life.start(l)
-	l.m.tell(orbit.Answered{Leg: l.id, Machine: machine(res), Forwarded: l.outbound.forwarded, Record: l.record()})
+	l.m.tell(orbit.Answered{Leg: l.id, Machine: machine(res), Forwarded: l.outbound.forwarded, Codec: l.codecName(), Record: l.record()})
 }
 
 // confirm acknowledges the answer to our INVITE, once it is written down: a
@@ -312,7 +334,7 @@ func (l *Leg) sendACK(d *dialog.Dialog, res *sip.Response) {
 func (l *Leg) cancel(reason string) {
 	l.state = ending
 	l.port.Close()
-	l.log.Info().Str("reason", reason).Msg("return cancelled")
+	l.log.Info().Str("reason", reason).Msg("call cancelled")
 	if l.outbound.ours != nil {
 		l.outbound.ours.Cancel()
 	} else if err := l.m.o.Endpoint.CancelLost(l.outbound.text, l.outbound.target); err != nil {

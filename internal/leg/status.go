@@ -12,14 +12,17 @@ import (
 
 // Errors of a leg's own making.
 var (
-	errNoPort    = errors.New("no media port left")
-	errRequest   = errors.New("unusable request")
-	errBody      = errors.New("unsupported body")
-	errEncoding  = errors.New("unsupported encoding of the body")
-	errReplaces  = errors.New("unusable Replaces")
-	errCancelled = errors.New("cancelled")
-	errLoop      = errors.New("invite of our own")
-	errHops      = errors.New("no hop left")
+	errNoPort      = errors.New("no media port left")
+	errRequest     = errors.New("unusable request")
+	errBody        = errors.New("unsupported body")
+	errEncoding    = errors.New("unsupported encoding of the body")
+	errReplaces    = errors.New("unusable Replaces")
+	errCancelled   = errors.New("cancelled")
+	errReferTo     = errors.New("unusable Refer-To")
+	errReferMethod = errors.New("a REFER for another method than INVITE")
+	errScheme      = errors.New("unsupported URI scheme")
+	errLoop        = errors.New("invite of our own")
+	errHops        = errors.New("no hop left")
 )
 
 // status is how a refusal is answered.
@@ -69,6 +72,13 @@ var statuses = []struct {
 	{orbit.ErrDraining, status{code: 480, reason: "draining", retry: true}},
 	{orbit.ErrStore, status{code: 480, reason: "store", retry: true}},
 	{orbit.ErrClosed, status{code: 480, reason: "draining", retry: true}},
+	{orbit.ErrPending, status{code: 491, reason: "pending"}}, // RFC 3261 21.4.27
+	{orbit.ErrTarget, status{code: 403, reason: "transfer_target"}},
+	{orbit.ErrRefer, status{code: 403, reason: "transfer"}},
+	{orbit.ErrGone, status{code: 481, reason: "gone"}},
+	{errReferTo, status{code: 400, reason: "refer_to"}}, // RFC 3515 2.4.2
+	{errReferMethod, status{code: 603, reason: "refer_method"}},
+	{errScheme, status{code: 416, reason: "scheme"}}, // RFC 3261 8.2.2.1
 	{errNoPort, status{code: 480, reason: "ports", retry: true}},
 	{errRequest, status{code: 400, reason: "request"}},
 	{errReplaces, status{code: 400, reason: "replaces"}}, // RFC 3891 3

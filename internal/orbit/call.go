@@ -16,11 +16,15 @@ const (
 	Retrieving              // answered to a retriever whose ACK has not come
 	Returning               // in its orbit, with music, while the parker is rung
 	Bridged                 // joined with Other; At is empty
+	// Transferring: Other is called to take the place of Left, with whom the
+	// caller is joined; with music once Left has hung up. At is empty.
+	Transferring
+	Inviting // Caller is called, to be parked in the place that is kept for them
 )
 
 // String returns the phase as the HTTP interface names it.
 func (p Phase) String() string {
-	return [...]string{"parked", "retrieving", "returning", "bridged"}[p]
+	return [...]string{"parked", "retrieving", "returning", "bridged", "transferring", "inviting"}[p]
 }
 
 // Identity is who somebody is, as a call remembers it.
@@ -43,13 +47,16 @@ type Call struct {
 	Name    string    `json:"name,omitempty"`   // of the caller
 	URI     string    `json:"uri"`              // of the caller
 	Codec   string    `json:"codec,omitempty"`
-	With    Identity  `json:"with,omitzero"`  // who Other is
-	Told    bool      `json:"told,omitempty"` // one of the two was told who the other is, and is to be told of the next
+	With    Identity  `json:"with,omitzero"`     // who Other is
+	Left    string    `json:"left,omitempty"`    // leg whose REFER is under way, as long as it is there
+	By      Identity  `json:"by,omitzero"`       // who transferred: Left, there or gone
+	Outside bool      `json:"outside,omitempty"` // Left is no leg, but a REFER outside of any dialog
+	Told    bool      `json:"told,omitempty"`    // one of the two was told who the other is, and is to be told of the next
 	Handing Handing   `json:"handing,omitempty"`
 	Phase   Phase     `json:"phase"`
 	Seq     uint64    `json:"seq"`             // place in the FIFO
 	Since   time.Time `json:"since"`           // parked since
-	Due     time.Time `json:"due,omitzero"`    // the next return, the end of ringing, or how long the retriever's ACK is waited for
+	Due     time.Time `json:"due,omitzero"`    // the next return, the end of ringing, or how long the retriever's ACK is waited for; bridged: until then Other may think that they have transferred the caller
 	Tries   int       `json:"tries,omitempty"` // failed returns
 	Attempt int       `json:"attempt,omitempty"`
 	Asked   bool      `json:"asked,omitempty"` // the return was asked for: not by timeout.action
@@ -59,6 +66,22 @@ type Call struct {
 	Rung     string    `json:"rung,omitempty"` // URIs that the return has called, the last one now, with spaces between
 	Then     string    `json:"then,omitempty"` // URIs that it may call then, of a 3xx
 	Guard    time.Time `json:"guard,omitzero"` // until then nobody may take Other's place
+}
+
+// Legs are the legs of the call, "" where there is none.
+func (c *Call) Legs() [3]string { return [...]string{c.Caller, c.Other, c.Left} }
+
+// waiting is the leg that hears the music of an orbit, and which; "" if none does.
+func (c *Call) waiting() (leg, ext string) {
+	switch {
+	case c.fetchable():
+		return c.Caller, c.At
+	case c.Phase == Inviting && !c.Outside:
+		return c.Left, c.At
+	case c.Phase == Transferring && c.Left == "":
+		return c.Caller, c.Home
+	}
+	return "", ""
 }
 
 // Alias is the dialog that lamps publish for a parked call: a Call-ID and two
@@ -86,6 +109,10 @@ func (c *Call) fetchable() bool {
 // joined is the leg that a leg of the call is joined with, "" if it is with none.
 func (c *Call) joined(leg string) string {
 	switch {
+	case c.Phase == Transferring && leg == c.Caller:
+		return c.Left
+	case c.Phase == Transferring && leg == c.Left:
+		return c.Caller
 	case c.Phase != Bridged && c.Phase != Retrieving, c.Other == "":
 		return ""
 	case leg == c.Caller:
@@ -103,7 +130,7 @@ const ackWait = 64 * 500 * time.Millisecond
 // being retrieved nothing is: the retriever's leg reports the ACK or its end,
 // and Due only tells a restarted server whether there is one to wait for.
 func (c *Call) deadline(maxTime time.Duration) time.Time {
-	if c.Handing != 0 {
+	if c.Handing != 0 || c.Phase == Transferring || c.Phase == Inviting {
 		return c.Due
 	}
 	if !c.fetchable() {

@@ -149,9 +149,69 @@ func (c *chaos) newcomer(t *rapid.T) Invite {
 	return in
 }
 
+// referral draws a REFER within some dialog.
+func (c *chaos) referral(t *rapid.T) Command {
+	leg := c.some(t, rapid.SampledFrom([]string{"joined", "joined", "joined", "music", "ended"}).Draw(t, "whose"))
+	if leg == "" {
+		return nil
+	}
+	in := Refer{Leg: leg, To: c.ext(t), Ours: rapid.IntRange(0, 4).Draw(t, "ours") > 0}
+	switch rapid.IntRange(0, 8).Draw(t, "sort of refer") {
+	case 0, 1:
+	case 2:
+		in.To = "*4" + in.To
+	case 3:
+		in.Retrieve = true
+	case 4:
+		if len(c.aliases) > 0 {
+			in.Replaces = replaces(rapid.SampledFrom(c.aliases).Draw(t, "alias"), rapid.Bool().Draw(t, "swap"))
+		}
+	case 5, 6:
+		whom := rapid.SampledFrom([]string{"music", "joined", "joined", "ringing", "ended"}).Draw(t, "whom")
+		if other := c.some(t, whom); other != "" {
+			in.Replaces = &Replaces{CallID: "real", Leg: other, EarlyOnly: rapid.IntRange(0, 9).Draw(t, "early") == 0}
+		}
+	case 7, 8:
+		in.To, in.Ours, in.Target = "carol", false, carol
+	}
+	return in
+}
+
+// summons draws a REFER outside of any dialog.
+func (c *chaos) summons(t *rapid.T) Command {
+	c.n++
+	in := Summon{Refer: Refer{Leg: fmt.Sprintf("R%02d", c.n), Target: carol}, At: c.ext(t)}
+	if rapid.Bool().Draw(t, "parker") {
+		in.Parker = bob
+	}
+	if rapid.IntRange(0, 9).Draw(t, "to somebody else") == 0 {
+		in.Target = ""
+	}
+	if rapid.IntRange(0, 3).Draw(t, "somebody who is behind us") == 0 {
+		if leg := c.some(t, rapid.SampledFrom([]string{"joined", "music", "ringing"}).Draw(t, "whom")); leg != "" {
+			in.Replaces = &Replaces{CallID: "real", Leg: leg}
+		}
+	}
+	c.w.legs[in.Leg] = &party{State: "referring"}
+	return in
+}
+
+const carol = "sip:carol@example.com"
+
 // results draws something that the network reports of a leg.
 func (c *chaos) result(t *rapid.T) Command {
-	switch rapid.IntRange(0, 9).Draw(t, "result") {
+	switch rapid.IntRange(0, 12).Draw(t, "result") {
+	case 11, 12: // whoever transfers hangs up early
+		for _, call := range c.ordered() {
+			if p := c.w.legs[call.Left]; p != nil && p.State != "ended" {
+				c.w.end(call.Left)
+				return Hangup{Leg: call.Left}
+			}
+		}
+	case 10:
+		if leg := c.some(t, "ringing", "ended"); leg != "" {
+			return Progress{Leg: leg, Code: 180}
+		}
 	case 0, 1:
 		if leg := c.some(t, "joined", "joined", "music"); leg != "" {
 			return Acked{Leg: leg, Record: rapid.SampledFrom([][]byte{nil, []byte("acked")}).Draw(t, "record")}
@@ -168,7 +228,7 @@ func (c *chaos) result(t *rapid.T) Command {
 			return Answered{Leg: leg}
 		}
 	case 4:
-		if leg := c.some(t, "music", "joined", "ringing", "asked"); leg != "" {
+		if leg := c.some(t, "music", "joined", "ringing", "referring", "asked"); leg != "" {
 			c.w.end(leg)
 			return c.refusal(t, leg)
 		}
@@ -206,7 +266,7 @@ func identity(t *rapid.T) Identity {
 
 // refusal draws how a leg ends by itself.
 func (c *chaos) refusal(t *rapid.T, leg string) Hangup {
-	in := Hangup{Leg: leg, Code: rapid.SampledFrom([]int{486, 480, 302, 302, 302, 603, 0}).Draw(t, "code"), Rang: rapid.Bool().Draw(t, "rang")}
+	in := Hangup{Leg: leg, Code: rapid.SampledFrom([]int{486, 480, 302, 302, 302, 603, 0}).Draw(t, "code"), Rang: rapid.Bool().Draw(t, "rang"), Early: rapid.IntRange(0, 3).Draw(t, "early") == 0}
 	if in.Code == 302 {
 		in.Moved = rapid.SliceOfN(rapid.SampledFrom([]string{bob, "sip:BOB@example.com", "sip:ann@example.com", "sip:1@example.com", "sip:eve@example.com", "sip:fay@example.com", "sip:gil@example.com", "sip:hal@example.com"}), 0, 4).Draw(t, "moved")
 	}
@@ -243,6 +303,9 @@ func (c *chaos) plan(t *rapid.T) Command {
 func (c *chaos) oldest(ext string) string {
 	first := ""
 	for id, p := range c.w.legs {
+		if e := c.call(id); e == nil || !e.fetchable() {
+			continue
+		}
 		if p.State == "music" && p.Orbit == ext && (first == "" || p.arrival < c.w.legs[first].arrival) {
 			first = id
 		}

@@ -21,7 +21,7 @@ func (r *rig) foundLegs(ch *Change) error {
 		if _, known := r.legs[id]; known || record == nil {
 			continue
 		}
-		if !slices.ContainsFunc(ch.Put, func(c Call) bool { return c.Caller == id || c.Other == id }) {
+		if !slices.ContainsFunc(ch.Put, func(c Call) bool { return slices.Contains(legsOf(&c), id) }) {
 			return fmt.Errorf("leg %s comes from nowhere", id)
 		}
 	}
@@ -115,7 +115,7 @@ func (r *rig) checkHeap() error {
 func (r *rig) checkCalls() error {
 	aliases := 0
 	for id, e := range r.calls {
-		if e.ID != id || (e.At == "") != (e.Phase == Bridged) || (e.Other == "") != (e.Phase == Parked || e.Handing == HandingOn) || e.Seq > r.seq {
+		if e.ID != id || !e.fits() || e.Seq > r.seq {
 			return fmt.Errorf("call %s does not fit: %+v", id, e.Call)
 		}
 		if e.Phase == Parked && e.With != (Identity{}) {
@@ -174,7 +174,7 @@ func (r *rig) checkReturns() error {
 		if r.changed || e.Asked { // those of an orbit that was unknown then return as they would have
 			continue
 		}
-		if !returns && !e.Due.IsZero() || e.Due.After(r.now.Add(wait)) {
+		if !returns && e.Due.After(r.now.Add(callOff)) || e.Due.After(r.now.Add(max(wait, callOff))) {
 			return fmt.Errorf("call %s returns at %s, it is %s and the time-out %s (%t)", id, e.Due, r.now, wait, returns)
 		}
 	}
@@ -184,10 +184,7 @@ func (r *rig) checkReturns() error {
 func (r *rig) checkLegs() error {
 	owned := 0
 	for id, e := range r.calls {
-		for _, leg := range []string{e.Caller, e.Other} {
-			if leg == "" {
-				continue
-			}
+		for _, leg := range legsOf(&e.Call) {
 			owned++
 			if l, ok := r.legs[leg]; !ok || l.call != id || l.record == nil {
 				return fmt.Errorf("leg %s is not known as call %s's: %+v", leg, id, l)
@@ -217,47 +214,66 @@ func (r *rig) checkWorld() error {
 		return nil
 	}
 	for id, e := range r.calls {
-		if err := put(e.Caller, id); err != nil {
-			return err
-		}
-		caller := r.w.legs[e.Caller]
-		if e.Handing == HandingOn {
-			if caller.State == "ended" || caller.Peer != "" {
-				return fmt.Errorf("call %s is handed off: caller %+v", id, caller)
-			}
-			continue
-		}
-		if e.Other != "" {
-			if err := put(e.Other, id); err != nil {
+		for _, leg := range legsOf(&e.Call) {
+			if err := put(leg, id); err != nil {
 				return err
 			}
 		}
-		switch other := r.w.legs[e.Other]; e.Phase {
-		case Parked, Returning:
-			if caller.State != "music" || caller.Music != r.settings(e.At).Music {
-				return fmt.Errorf("call %s is %s and its caller %+v", id, e.Phase, caller)
-			}
-			state := "ringing"
-			if e.Answered {
-				state = "asked"
-			}
-			if e.Phase == Returning && other.State != state {
-				return fmt.Errorf("call %s is returning to %+v", id, other)
-			}
-		default:
-			if caller.State != "joined" || caller.Peer != e.Other || other.State != "joined" || other.Peer != e.Caller {
-				return fmt.Errorf("call %s is %s: caller %+v, other %+v", id, e.Phase, caller, other)
-			}
-			// A return shows the orbit before the name.
-			if other.Shown.URI != e.URI || !strings.HasSuffix(other.Shown.Name, e.Name) || e.Phase == Bridged && caller.Shown != (Party{}) && caller.Shown != (Party{e.With.Name, e.With.URI}) {
-				return fmt.Errorf("call %s of %s with %+v: shown are %+v and %+v", id, e.URI, e.With, caller.Shown, other.Shown)
-			}
+		if err := r.checkHears(&e.Call); err != nil {
+			return fmt.Errorf("call %s is %s: %w", id, e.Phase, err)
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(r.w.legs)) {
 		if p := r.w.legs[id]; p.State != "ended" && placed[id] == "" {
 			return fmt.Errorf("leg %s is lost: %+v", id, p)
 		}
+	}
+	return nil
+}
+
+// legsOf are the legs that a call has.
+func legsOf(c *Call) []string {
+	legs := c.Legs()
+	return slices.DeleteFunc(legs[:], func(id string) bool { return id == "" })
+}
+
+// checkHears: who waits hears the music, who is called rings, and everybody else of
+// a call is joined with another.
+func (r *rig) checkHears(c *Call) error {
+	if p := r.w.legs[c.Caller]; c.Handing == HandingOn {
+		if p.State == "ended" || p.Peer != "" {
+			return fmt.Errorf("who is handed off is %+v", p)
+		}
+		return nil
+	}
+	waits, ext := c.waiting()
+	if p := r.w.legs[waits]; waits != "" && (p.State != "music" || p.Music != r.settings(ext).Music) {
+		return fmt.Errorf("who waits is %+v", p)
+	}
+	state := "ringing"
+	if c.Answered {
+		state = "asked"
+	}
+	if p := r.w.legs[c.called()]; c.called() != "" && p.State != state {
+		return fmt.Errorf("who is called is %+v", p)
+	}
+	pair := slices.DeleteFunc(legsOf(c), func(id string) bool { return id == waits || id == c.called() || c.Outside && id == c.Left })
+	if len(pair) == 0 {
+		return nil
+	}
+	if len(pair) != 2 {
+		return fmt.Errorf("%v hear nothing", pair)
+	}
+	a, b := r.w.legs[pair[0]], r.w.legs[pair[1]]
+	if a.State != "joined" || a.Peer != pair[1] || b.State != "joined" || b.Peer != pair[0] {
+		return fmt.Errorf("%s is %+v, %s %+v", pair[0], a, pair[1], b)
+	}
+	if c.Phase == Transferring {
+		return nil
+	}
+	// A return shows the orbit before the name.
+	if b.Shown.URI != c.URI || !strings.HasSuffix(b.Shown.Name, c.Name) || c.Phase == Bridged && a.Shown != (Party{}) && (a.Shown.URI != c.With.URI || !strings.HasSuffix(a.Shown.Name, c.With.Name)) {
+		return fmt.Errorf("%s with %+v: shown are %+v and %+v", c.URI, c.With, a.Shown, b.Shown)
 	}
 	return nil
 }

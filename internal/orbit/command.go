@@ -18,6 +18,9 @@ var (
 	ErrStore    = errors.New("journal cannot be written")
 	ErrGone     = errors.New("no such call")
 	ErrNobody   = errors.New("nobody to call back")
+	ErrPending  = errors.New("another change of the call is under way")
+	ErrTarget   = errors.New("not somebody whom a transfer may call")
+	ErrRefer    = errors.New("nobody there to be transferred")
 )
 
 // Refusal is the error of an INVITE that was read as one for an orbit of ours.
@@ -65,12 +68,13 @@ type Acked struct {
 	Record     []byte // the leg's snapshot from now on; nil = unchanged
 }
 
-// Answered says that the party whom a return called has answered.
+// Answered says that the party whom a return or transfer called has answered.
 type Answered struct {
 	Leg     string
 	Machine bool // it says of itself that it is none: a mailbox, an announcement
 	// Forwarded: it is not at the number that was called.
 	Forwarded bool
+	Codec     string // agreed
 	Record    []byte
 }
 
@@ -87,6 +91,7 @@ type Hangup struct {
 	// Ending: our BYE is not answered yet, and the leg is known until another
 	// Hangup: should the server go down, the next one sends another BYE.
 	Ending bool
+	Early  bool // it sent a REFER that has failed, and was not told of that yet
 	Lost   bool // the answer to our INVITE was never confirmed: a restart came in between
 }
 
@@ -139,6 +144,9 @@ type Restart struct{}
 type Configure struct{ Settings Settings }
 
 func (Invite) command()     {}
+func (Refer) command()      {}
+func (Summon) command()     {}
+func (Progress) command()   {}
 func (Acked) command()      {}
 func (Answered) command()   {}
 func (Hangup) command()     {}

@@ -23,11 +23,12 @@ func (s *State) configured(now time.Time, in Configure) (ch Change) {
 	ch.Settings = &in.Settings
 	next := s.under(in.Settings)
 	for _, c := range s.ordered() {
-		if !c.fetchable() {
+		leg, ext := c.waiting()
+		if leg == "" {
 			continue
 		}
-		if music := next.settings(c.At).Music; music != s.settings(c.At).Music {
-			ch.after(Play{c.Caller, music})
+		if music := next.settings(ext).Music; music != s.settings(ext).Music {
+			ch.after(Play{leg, music})
 		}
 		if c.Phase == Parked {
 			if due := s.rearmed(now, &c, next); !due.Equal(c.Due) {

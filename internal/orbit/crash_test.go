@@ -82,6 +82,10 @@ func draw(t *rapid.T, steps int) history {
 				c.now = next
 			}
 		case "store fails": // that the disk fails is another matter
+		case "refer":
+			cmd = c.referral(t)
+		case "summon":
+			cmd = c.summons(t)
 		default:
 			in := c.newcomer(t)
 			c.w.ask(in.Leg)
@@ -137,9 +141,7 @@ func (s *server) do(now time.Time, c Command) (alive bool) {
 func (s *server) step(now time.Time, c Command) (alive bool) {
 	ch, err := s.state.Decide(now, c)
 	if err != nil {
-		if in, ok := c.(Invite); ok {
-			s.w.carry(Refuse{in.Leg, err})
-		}
+		s.w.refuse(c, err)
 		return true
 	}
 	if ch.Settings != nil {
@@ -172,6 +174,8 @@ func (s *server) network(c Command) {
 	switch c := c.(type) {
 	case Invite:
 		s.w.ask(c.Leg)
+	case Summon:
+		s.w.legs[c.Leg] = &party{State: "referring"}
 	case Hangup:
 		if p := s.w.legs[c.Leg]; p != nil && p.State != "ended" {
 			s.w.end(c.Leg)
@@ -183,6 +187,7 @@ func (s *server) network(c Command) {
 // came due meanwhile. If it is killed once more, it may have done nothing yet.
 func (s *server) start(now time.Time, calls []Call, legs map[string][]byte, again bool) error {
 	s.w.ended, s.crash = nil, nil // of what legs reported, nobody is left who knows
+	s.w.forget()
 	s.state = NewState(s.set)
 	s.state.Restore(calls, legs)
 	if again {
@@ -245,7 +250,7 @@ func (s *server) smooth(now time.Time) bool {
 		}
 	}
 	for _, c := range s.state.ordered() {
-		if c.Phase == Returning || c.Phase == Retrieving && !c.Due.After(now) {
+		if c.called() != "" || c.Phase == Retrieving && !c.Due.After(now) {
 			return false
 		}
 	}
@@ -367,6 +372,11 @@ func TestDecodeCall(t *testing.T) {
 		"parked with another leg":  `{"id":"a","caller":"a","at":"1","home":"1","other":"b","uri":""}`,
 		"bridged with nobody":      `{"id":"a","caller":"a","home":"1","uri":"","phase":3}`,
 		"bridged and in its orbit": `{"id":"a","caller":"a","at":"1","home":"1","other":"b","uri":"","phase":3}`,
+		"bridged with a REFER":     `{"id":"a","caller":"a","home":"1","other":"b","left":"c","uri":"","phase":3}`,
+		"transferring to nobody":   `{"id":"a","caller":"a","home":"1","left":"c","uri":"","phase":4}`,
+		"transferring outside":     `{"id":"a","caller":"a","home":"1","other":"b","left":"c","outside":true,"uri":"","phase":4}`,
+		"invited to nowhere":       `{"id":"a","caller":"a.1","home":"1","left":"a","uri":"","phase":5}`,
+		"invited with another leg": `{"id":"a","caller":"a.1","at":"1","home":"1","other":"b","uri":"","phase":5}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			if c, err := DecodeCall([]byte(record)); err == nil {

@@ -15,6 +15,12 @@ func (s *State) Decide(now time.Time, c Command) (Change, error) {
 		return s.invite(now, c)
 	case Acked:
 		return s.acked(now, c), nil
+	case Refer:
+		return s.refer(now, c)
+	case Summon:
+		return s.summon(now, c)
+	case Progress:
+		return s.progress(c), nil
 	case Answered:
 		return s.answered(now, c), nil
 	case Hangup:
@@ -107,17 +113,21 @@ func (s *State) straighten(ch *Change, c *Call) {
 	}
 }
 
-// answered: whoever a return called has answered, unless somebody was faster.
+// answered: whoever was called is there, unless somebody was faster.
 func (s *State) answered(now time.Time, in Answered) (ch Change) {
 	e := s.call(in.Leg)
 	switch {
-	case e == nil || e.Phase != Returning || e.Other != in.Leg:
+	case e == nil || e.called() != in.Leg:
 		ch.bye(in.Leg, "no longer wanted")
 		return ch
 	case e.Answered: // carried out before
 		return ch
 	}
-	s.returned(now, &ch, e.Call, in)
+	if e.Phase == Returning {
+		s.returned(now, &ch, e.Call, in)
+	} else {
+		s.transferred(now, &ch, e.Call, in)
+	}
 	return ch
 }
 
@@ -138,8 +148,12 @@ func (s *State) hangup(now time.Time, in Hangup) (ch Change) {
 	}
 	c := e.Call
 	switch {
+	case c.Phase == Transferring || c.Phase == Inviting:
+		s.hangupMeanwhile(now, &ch, c, in)
 	case in.Leg == c.Caller:
 		ch.end(&c, "caller hung up", c.Other)
+	case c.Phase == Bridged && in.Leg == c.Other && (in.Early || c.Handing == 0 && now.Before(c.Due)):
+		s.leftAlone(now, &ch, c)
 	case c.Phase == Bridged && in.Lost:
 		s.neverMet(now, &ch, c)
 	case c.Handing == HandingOff:
@@ -166,22 +180,33 @@ func (s *State) retrieveFailed(now time.Time, ch *Change, c Call) {
 // neverMet: the caller is back where they waited, over its capacity if somebody
 // has taken the place, and as after any return that a restart cut off.
 func (s *State) neverMet(now time.Time, ch *Change, c Call) {
-	asked := c.Asked
-	c.At = c.Home
-	c.Turn++ // RFC 4235 3.7.1: a terminated dialog does not come back
-	s.parkAgain(now, &c)
-	if asked || c.Parker != "" || !c.Due.IsZero() { // be its orbit configured no more
-		c.Due, c.Asked = now.Add(callOff), asked
-	}
+	s.parkHome(now, &c, c.Asked)
 	ch.put(c)
 	ch.after(Play{c.Caller, s.settings(c.At).Music})
 	ch.event(KindKept, &c, restarted)
 }
 
-// end drops a call and the leg that is left of it.
-func (ch *Change) end(c *Call, reason, left string) {
+// parkHome puts a caller who was joined with somebody back where they waited, over
+// its capacity if the place is taken: somebody is called for them in a moment, if
+// there is anybody. Asked: whatever timeout.action says.
+func (s *State) parkHome(now time.Time, c *Call, asked bool) {
+	if parker := s.parker(c.By.Self); parker != "" {
+		c.Parker, c.Tries = parker, 0 // whoever transferred them last
+	}
+	c.At = c.Home
+	c.Turn++ // RFC 4235 3.7.1: a terminated dialog does not come back
+	s.parkAgain(now, c)
+	if asked || c.Parker != "" || !c.Due.IsZero() { // be its orbit configured no more
+		c.Due, c.Asked = now.Add(callOff), asked
+	}
+}
+
+// end drops a call and the legs that are left of it.
+func (ch *Change) end(c *Call, reason string, left ...string) {
 	ch.Del = append(ch.Del, c.ID)
-	ch.bye(left, reason)
+	for _, leg := range left {
+		ch.bye(leg, reason)
+	}
 	ch.event(KindEnded, c, reason)
 }
 
@@ -227,8 +252,7 @@ func (s *State) drop(in Drop) (ch Change, err error) {
 		return ch, fmt.Errorf("drop %s: %w", in.Call, ErrGone)
 	}
 	c := e.Call
-	ch.end(&c, "dropped", c.Caller)
-	ch.bye(c.Other, "dropped")
+	ch.end(&c, "dropped", c.Caller, c.Other, c.Left)
 	return ch, nil
 }
 
@@ -242,8 +266,7 @@ func (s *State) stop(now time.Time, in Drain) (ch Change) {
 	for _, c := range s.ordered() {
 		switch {
 		case in.End:
-			ch.end(&c, "shutting down", c.Caller)
-			ch.bye(c.Other, "shutting down")
+			ch.end(&c, "shutting down", c.Caller, c.Other, c.Left)
 		case c.Phase == Parked:
 			s.ask(now, &ch, c)
 		}
@@ -281,9 +304,11 @@ func (s *State) passed(now time.Time) (ch Change) {
 	switch {
 	case c.Handing != 0:
 		s.handOffOver(&ch, c)
+	case c.Phase == Transferring || c.Phase == Inviting:
+		ch.bye(c.called(), "no answer")
+		s.transferFailed(now, &ch, c, noAnswer)
 	case s.set.MaxTime > 0 && !c.Since.Add(s.set.MaxTime).After(now):
-		ch.end(&c, "parked for too long", c.Caller)
-		ch.bye(c.Other, "parked for too long")
+		ch.end(&c, "parked for too long", c.Caller, c.Other)
 	case c.Phase == Returning:
 		why := "no answer"
 		if c.Answered {

@@ -40,22 +40,43 @@ type Say struct {
 	Then  string
 }
 
+// Park gives a leg that was answered before the music of the orbit that it is in
+// from now on.
+type Park struct{ Leg, Call, Orbit, Music string }
+
 // Bridge joins a leg with another. Direct allows their media to flow past parkd.
 type Bridge struct {
 	Leg, Peer string
 	Direct    bool
 }
 
-// Ring calls somebody on a new leg, for a caller who keeps the music.
+// Ring calls somebody on a new leg, for a caller who keeps what they hear.
 type Ring struct {
 	Leg    string
 	Call   string
 	Target string // URI, or an extension of the PBX
-	Caller string // leg of the caller: says whom to send the INVITE to
+	Caller string // leg of the caller, or Summon: says whom to send the INVITE to
 	Orbit  string
-	Party  Party  // the caller, as the called phone shows them
-	Alert  string // value of Alert-Info, "" = none
-	Person bool   // no machine is to answer
+	Party  Party     // the caller, as the called phone shows them; no URI: the orbit
+	Alert  string    // value of Alert-Info, "" = none
+	Person bool      // no machine is to answer
+	Refer  Reference // what a REFER asks for; zero for a return
+}
+
+// Reference is what the INVITE that a REFER asks for carries besides: values of
+// its header fields, "" where there is none.
+type Reference struct {
+	ReferredBy string // RFC 3892
+	Replaces   string // RFC 3891
+}
+
+// Report tells whoever sent a REFER how far it got (RFC 3515 2.4.5): a status of
+// the INVITE that followed, or why it was refused. After a 2xx the leg that sent
+// it, which nobody is joined with any more, is over.
+type Report struct {
+	Leg  string
+	Code int
+	Err  error // instead of Code
 }
 
 // Identify tells a leg's peer who is at the other end now. A leg that has told so
@@ -98,6 +119,12 @@ func (e Play) LegID() string { return e.Leg }
 func (e Say) LegID() string { return e.Leg }
 
 // LegID implements Effect.
+func (e Park) LegID() string { return e.Leg }
+
+// LegID implements Effect.
+func (e Report) LegID() string { return e.Leg }
+
+// LegID implements Effect.
 func (e Bridge) LegID() string { return e.Leg }
 
 // LegID implements Effect.
@@ -124,11 +151,13 @@ type Kind string
 // The kinds of event.
 const (
 	KindParked      Kind = "parked"
-	KindTransferred Kind = "transferred" // a new leg took the place of one of the call's
+	KindTransferred Kind = "transferred" // another leg took the place of one of the call's
 	KindRetrieved   Kind = "retrieved"
 	KindReturning   Kind = "returning"
 	KindReturned    Kind = "returned"
-	KindKept        Kind = "kept" // a return or retrieve came to nothing: parked still
+	KindKept        Kind = "kept"     // a return or retrieve came to nothing: parked still
+	KindTransfer    Kind = "transfer" // somebody is called to take the place of one of the call's
+	KindStayed      Kind = "stayed"   // that came to nothing: everybody is where they were
 	KindEnded       Kind = "ended"
 )
 
@@ -184,6 +213,13 @@ func (ch *Change) bye(leg, reason string) {
 	}
 }
 
+// report tells whoever sent a REFER, if they are still there.
+func (ch *Change) report(leg string, code int) {
+	if leg != "" {
+		ch.After = append(ch.After, Report{Leg: leg, Code: code})
+	}
+}
+
 func (ch *Change) event(k Kind, c *Call, detail string) {
 	ch.Events = append(ch.Events, Event{k, c.Home, c.ID, detail})
 }
@@ -191,7 +227,7 @@ func (ch *Change) event(k Kind, c *Call, detail string) {
 // CallView is a call as operators see it.
 type CallView struct {
 	ID      string
-	State   string // parked retrieving returning bridged
+	State   string // parked retrieving returning bridged transferring inviting
 	Orbit   string // the orbit it is in, or was in before it was bridged
 	Caller  Party
 	With    Party // whom they are joined with, or who is rung; zero while parked

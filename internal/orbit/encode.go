@@ -21,11 +21,21 @@ func DecodeCall(b []byte) (Call, error) {
 	if err := json.Unmarshal(b, &c); err != nil {
 		return Call{}, fmt.Errorf("call record: %w", err)
 	}
-	switch {
-	case c.ID == "", c.Caller == "", c.Phase > Bridged,
-		(c.At == "") != (c.Phase == Bridged), (c.Other == "") != (c.Phase == Parked || c.Handing == HandingOn),
-		c.Handing > HandingOn, c.Handing != 0 && c.Phase != Bridged:
-		return Call{}, fmt.Errorf("call record: call %q, phase %d, at %q, legs %q and %q do not fit", c.ID, c.Phase, c.At, c.Caller, c.Other)
+	if !c.fits() {
+		return Call{}, fmt.Errorf("call record: call %q, phase %d, at %q, legs %q do not fit", c.ID, c.Phase, c.At, c.Legs())
 	}
 	return c, nil
+}
+
+// fits reports whether a call has what its phase asks for, and nothing else.
+func (c *Call) fits() bool {
+	if c.ID == "" || c.Caller == "" || c.Phase > Inviting {
+		return false
+	}
+	joined, calls := c.Phase == Bridged || c.Phase == Transferring, c.Phase == Transferring || c.Phase == Inviting
+	if c.Handing > HandingOn || c.Handing != 0 && c.Phase != Bridged {
+		return false
+	}
+	return (c.At == "") == joined && (c.Other == "") == (c.Phase == Parked || c.Phase == Inviting || c.Handing == HandingOn) &&
+		(c.Left == "" || calls) && (!c.Outside || c.Phase == Inviting)
 }

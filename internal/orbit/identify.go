@@ -18,13 +18,18 @@ func (s *State) identified(now time.Time, in Identified) (ch Change) {
 	}
 	c := e.Call
 	was := c.With
-	if in.Leg == c.Caller {
-		was = Identity{c.Name, c.URI, c.Self}
+	switch in.Leg {
+	case c.Caller:
+		was = c.identity()
+	case c.Left:
+		was = c.By
 	}
 	if !was.differs(in.Who) {
 		return ch
 	}
 	switch {
+	case in.Leg == c.Left:
+		c.By, c.Told = in.Who, true
 	case in.Leg == c.Other:
 		c.With = in.Who
 		ch.introduce(&c, c.Caller)

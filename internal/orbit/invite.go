@@ -80,36 +80,58 @@ func (s *State) pressed(p *place, in Invite) (*entry, bool) {
 // replaces: an alias is a press, a real dialog of ours is a transfer.
 func (s *State) replaces(now time.Time, in Invite) (Change, error) {
 	r := in.Replaces
-	if e := s.alias[r.CallID]; e != nil {
-		// Phones build Replaces from the document with the tags in either order.
-		a := e.Alias()
-		if (r.ToTag == a.LocalTag && r.FromTag == a.RemoteTag) || (r.ToTag == a.RemoteTag && r.FromTag == a.LocalTag) {
-			return s.retrieve(now, e.Call, in), nil
-		}
+	if e := s.aliased(r); e != nil {
+		return s.retrieve(now, e.Call, in), nil
 	}
-	e := s.call(r.Leg)
-	if e == nil || e.Phase == Returning && r.Leg == e.Other || e.Handing == HandingOn { // a leg that rings is no dialog to replace
-		return Change{}, fmt.Errorf("invite with replaces: %w", ErrReplaces)
-	}
-	if r.EarlyOnly { // RFC 3891 3: all our real dialogs are confirmed
-		return Change{}, fmt.Errorf("invite with replaces: %w", ErrEarly)
-	}
-	if r.Leg == e.Other && now.Before(e.Guard) {
-		return Change{}, fmt.Errorf("invite with replaces: %w", ErrGuarded)
+	e, err := s.replaceable(now, r)
+	if err != nil {
+		return Change{}, fmt.Errorf("invite with replaces: %w", err)
 	}
 	return s.transfer(now, e.Call, in), nil
+}
+
+// aliased finds the parked call whose alias a Replaces names.
+func (s *State) aliased(r *Replaces) *entry {
+	e := s.alias[r.CallID]
+	if e == nil {
+		return nil
+	}
+	// Phones build Replaces from the document with the tags in either order.
+	a := e.Alias()
+	if (r.ToTag == a.LocalTag && r.FromTag == a.RemoteTag) || (r.ToTag == a.RemoteTag && r.FromTag == a.LocalTag) {
+		return e
+	}
+	return nil
+}
+
+// replaceable finds the call in which a leg of ours, named by a Replaces, may give
+// its place to another.
+func (s *State) replaceable(now time.Time, r *Replaces) (*entry, error) {
+	e := s.call(r.Leg)
+	switch {
+	case e == nil || r.Leg == e.called() || e.Handing == HandingOn: // a leg that rings is no dialog to replace
+		return nil, ErrReplaces
+	case r.EarlyOnly: // RFC 3891 3: all our real dialogs are confirmed
+		return nil, ErrEarly
+	case r.Leg == e.Other && now.Before(e.Guard):
+		return nil, ErrGuarded
+	case e.Phase == Transferring || e.Phase == Inviting:
+		return nil, ErrPending
+	}
+	return e, nil
 }
 
 // transfer gives a leg's place and age to a new leg.
 func (s *State) transfer(now time.Time, c Call, in Invite) (ch Change) {
 	old := in.Replaces.Leg
+	c.By = Identity{}
 	answer := Answer{Leg: in.Leg, Call: c.ID, Orbit: c.Home}
 	if c.Handing != 0 { // to somebody who is not there any more
 		c.keepBridged()
 	}
 	switch {
 	case old == c.Other: // the retriever's
-		c.Other, c.With = in.Leg, in.identity()
+		c.Other, c.With, c.Due = in.Leg, in.identity(), time.Time{}
 		if c.Phase == Retrieving {
 			c.Due = now.Add(ackWait) // of another 2xx
 		}
@@ -166,20 +188,25 @@ func (s *State) retrieve(now time.Time, c Call, in Invite) (ch Change) {
 	return ch
 }
 
-// park takes a new call into an orbit.
-func (s *State) park(now time.Time, p *place, in Invite) (ch Change, err error) {
-	refuse := func(err error) (Change, error) {
-		return Change{}, &Refusal{p.Extension, "park", err}
-	}
+// room reports why an orbit takes no other call, nil if it does.
+func (s *State) room(p *place) error {
 	switch limit := p.capacity(); {
 	case !p.Enabled:
-		return refuse(ErrUnknown)
+		return ErrUnknown
 	case limit > 0 && p.count >= limit:
-		return refuse(ErrFull)
+		return ErrFull
 	case s.drain:
-		return refuse(ErrDraining)
+		return ErrDraining
 	case s.set.MaxCalls > 0 && s.parked >= s.set.MaxCalls:
-		return refuse(ErrLimit)
+		return ErrLimit
+	}
+	return nil
+}
+
+// park takes a new call into an orbit.
+func (s *State) park(now time.Time, p *place, in Invite) (ch Change, err error) {
+	if err := s.room(p); err != nil {
+		return Change{}, &Refusal{p.Extension, "park", err}
 	}
 	c := Call{ID: in.Leg, At: p.Extension, Home: p.Extension, Seq: s.seq + 1, Since: now}
 	s.become(&c, in)

@@ -66,6 +66,23 @@ func (c *chaos) actions() map[string]func(*rapid.T) {
 	return map[string]func(*rapid.T){
 		"invite": invite, "invite again": invite, "invite once more": invite,
 		"result": result, "result again": result,
+		"refer": func(t *rapid.T) { c.refer(t) },
+		"summon": func(t *rapid.T) {
+			rung, in := len(c.w.rung), c.summons(t).(Summon)
+			peer, was := &party{}, 0 // who is parked at once, last in the queue
+			if in.Replaces != nil && c.w.legs[c.w.legs[in.Replaces.Leg].Peer] != nil {
+				peer = c.w.legs[c.w.legs[in.Replaces.Leg].Peer]
+				was, peer.arrival = peer.arrival, 0
+			}
+			orSkip(t, in)
+			if peer.State != "music" {
+				peer.arrival = was
+			}
+			if len(c.w.rung) > rung { // the place is kept from now on
+				c.w.arrivals++
+				c.w.legs[c.w.rung[rung].Leg].arrival = c.w.arrivals
+			}
+		},
 		"order": func(t *rapid.T) { orSkip(t, c.order(t)) },
 		"time": func(t *rapid.T) {
 			c.now = c.now.Add(time.Duration(rapid.IntRange(1, 20).Draw(t, "seconds")) * time.Second)
@@ -135,6 +152,7 @@ func (c *chaos) reborn(t *rapid.T) {
 		c.State = NewState(settings(t))
 	}
 	c.w.ended = nil // nobody was there to hear of it
+	c.w.forget()
 	c.Restore(calls, legs)
 	c.crowd, c.changed = c.counts(), true
 	if err := c.restarted(); err != nil {
@@ -188,5 +206,54 @@ func sequence(t *rapid.T) {
 		if p.head != nil || p.tail != nil || p.count != 0 {
 			t.Fatalf("orbit %s is not empty: %+v", ext, p)
 		}
+	}
+}
+
+// refer sends a drawn REFER and checks what came of it.
+func (c *chaos) refer(t *rapid.T) {
+	in, ok := c.referral(t).(Refer)
+	if !ok {
+		t.Skip("nobody to send it")
+	}
+	leg := c.w.legs[in.Leg]
+	before, place, peer := c.Encode(), 0, leg.Peer // who may be parked for it, and where in the queue
+	if in.Replaces != nil && in.Replaces.Leg != "" {
+		place = c.w.legs[in.Replaces.Leg].arrival
+	}
+	if leg.State == "music" {
+		place, peer = leg.arrival, ""
+		if in.Replaces != nil && in.Replaces.Leg != "" {
+			peer = c.w.legs[in.Replaces.Leg].Peer
+		}
+	}
+	was := 0
+	if p := c.w.legs[peer]; p != nil {
+		was, p.arrival = p.arrival, place
+	}
+	rung, told := len(c.w.rung), len(c.w.reports[in.Leg])
+	err := c.send(in)
+	if p := c.w.legs[peer]; p != nil && p.State != "music" {
+		p.arrival = was
+	}
+	if len(c.w.rung) > rung {
+		c.w.legs[c.w.rung[rung].Leg].arrival = place
+	}
+	if err != nil && string(c.Encode()) != string(before) {
+		t.Fatalf("refusal %v changed the state", err)
+	}
+	if leg.State == "ended" && err != nil { // it was before: nobody is told
+		return
+	}
+	reports := c.w.reports[in.Leg][told:]
+	switch want := (Report{Leg: in.Leg, Code: 200}); {
+	case err != nil:
+		want = Report{Leg: in.Leg, Err: err}
+		fallthrough
+	case len(c.w.rung) == rung:
+		if len(reports) != 1 || reports[0] != want {
+			t.Fatalf("told %+v, want %+v", reports, want)
+		}
+	case len(reports) != 1 || reports[0].Code != 100:
+		t.Fatalf("told %+v as somebody is called", reports)
 	}
 }

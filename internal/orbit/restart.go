@@ -4,7 +4,8 @@ import "time"
 
 // restart resolves what a server that went down left half done. A return is
 // given up, whoever rang may have stopped since, and tried again in a moment. A
-// retrieve whose ACK is waited for no more has failed; one that still may be
+// transfer is taken back likewise; whoever is alone then is called back in a moment.
+// A retrieve whose ACK is waited for no more has failed; one that still may be
 // confirmed goes on. Whoever was never to be returned, and is by the settings of
 // now, is so a time-out from now. Nobody else is touched: places, ages,
 // deadlines and failed returns are as they were, and what came due meanwhile is
@@ -12,6 +13,8 @@ import "time"
 func (s *State) restart(now time.Time) (ch Change) {
 	for _, c := range s.ordered() {
 		switch {
+		case c.Phase == Transferring || c.Phase == Inviting:
+			s.transferLost(now, &ch, c)
 		case c.Phase == Returning:
 			ch.bye(c.Other, restarted)
 			c.Phase, c.Other, c.With, c.Due = Parked, "", Identity{}, now.Add(callOff)

@@ -28,6 +28,9 @@ func (r *rig) restarted() error {
 		return fmt.Errorf("a second restart: %+v, %w", ch, err)
 	}
 	after := r.ordered()
+	before = slices.DeleteFunc(before, func(c Call) bool { // nobody is there
+		return c.Phase == Inviting && (c.Left == "" || c.Outside)
+	})
 	if len(after) != len(before) || len(r.legs) < len(legs) {
 		return fmt.Errorf("%d calls and %d legs of %d and %d", len(after), len(r.legs), len(before), len(legs))
 	}
@@ -50,6 +53,22 @@ func (r *rig) resolved(c Call) Call {
 	case c.Phase == Retrieving && !c.Due.After(r.now):
 		c.Phase, c.Other, c.With, c.Guard, c.Due = Parked, "", Identity{}, time.Time{}, time.Time{}
 		c.Turn++
+	case c.Phase == Transferring && c.Left != "":
+		c.Phase, c.Other, c.With, c.Left, c.By, c.Due = Bridged, c.Left, c.By, "", Identity{}, r.now.Add(transferRing)
+		c.Told = true
+		return c
+	case c.Phase == Transferring:
+		c.At, c.Turn, c.Since = c.Home, c.Turn+1, r.now
+		if c.By.Self != "" {
+			c.Parker, c.Tries = c.By.Self, 0
+		}
+		c.Phase, c.Other, c.With, c.By, c.Due = Parked, "", Identity{}, Identity{}, time.Time{}
+		c.Due, c.Asked = r.now.Add(callOff), true
+		return c
+	case c.Phase == Inviting:
+		c.Phase, c.Caller, c.Name, c.URI, c.Self, c.Codec = Parked, c.Left, c.By.Name, c.By.URI, c.By.Self, ""
+		c.Left, c.By, c.Due = "", Identity{}, time.Time{}
+		wait, returns = r.wait(&c)
 	case c.Phase != Parked || !c.Due.IsZero():
 		return c
 	}
@@ -97,7 +116,7 @@ func (r *rig) owes(owed []Effect) error {
 func anything(t *rapid.T, n, seq int, legs map[string][]byte) Call {
 	ext := rapid.SampledFrom([]string{"1", "2", "3", "4", "gone", "gone too"}).Draw(t, "orbit")
 	c := Call{ID: fmt.Sprint("c", n), At: ext, Home: ext, Caller: fmt.Sprint("L", n), Seq: uint64(seq)}
-	c.Phase = Phase(rapid.IntRange(int(Parked), int(Bridged)).Draw(t, "phase"))
+	c.Phase = Phase(rapid.IntRange(int(Parked), int(Inviting)).Draw(t, "phase"))
 	moment := func(label string) time.Time {
 		return start.Add(time.Duration(rapid.IntRange(-400, 40).Draw(t, label)) * time.Second)
 	}
@@ -108,12 +127,13 @@ func anything(t *rapid.T, n, seq int, legs map[string][]byte) Call {
 	if rapid.Bool().Draw(t, "parker") {
 		c.Parker = bob
 	}
-	if c.Phase == Bridged {
+	if c.Phase == Bridged || c.Phase == Transferring {
 		c.At = ""
-	} else if rapid.Bool().Draw(t, "due") {
+	}
+	if c.Phase != Bridged && rapid.Bool().Draw(t, "due") {
 		c.Due = moment("due at")
 	}
-	if c.Phase != Parked {
+	if c.Phase != Parked && c.Phase != Inviting {
 		c.Other = fmt.Sprint("M", n)
 	}
 	if c.Phase == Bridged {
@@ -125,8 +145,15 @@ func anything(t *rapid.T, n, seq int, legs map[string][]byte) Call {
 			c.Due = moment("handed off by")
 		}
 	}
-	for _, id := range []string{c.Caller, c.Other} {
-		if id != "" && rapid.IntRange(0, 5).Draw(t, "leg") > 0 { // else its record was damaged
+	if c.Phase >= Transferring && rapid.Bool().Draw(t, "left") {
+		c.Left = fmt.Sprint("N", n)
+		c.Outside = c.Phase == Inviting && rapid.Bool().Draw(t, "outside")
+	}
+	if c.Phase >= Transferring && rapid.Bool().Draw(t, "by") {
+		c.By = Identity{Self: carol}
+	}
+	for _, id := range legsOf(&c) {
+		if rapid.IntRange(0, 5).Draw(t, "leg") > 0 { // else its record was damaged
 			legs[id] = []byte(id)
 		}
 	}
@@ -151,7 +178,7 @@ func TestRestartOfAnything(t *testing.T) {
 		ids := slices.Collect(maps.Keys(legs))
 		for _, c := range calls {
 			r.disk.write(Change{Put: []Call{c}})
-			ids = append(ids, c.Caller, c.Other)
+			ids = append(ids, legsOf(&c)...)
 		}
 		for _, id := range ids {
 			r.w.legs[id] = &party{State: "asking"} // whatever became of them

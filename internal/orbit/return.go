@@ -51,7 +51,7 @@ func (s *State) arm(now time.Time, c *Call) {
 // parkAgain puts a call back where it was after a retrieve or return that came
 // to nothing. The next return is a time-out away.
 func (s *State) parkAgain(now time.Time, c *Call) {
-	c.Phase, c.Other, c.With, c.Guard, c.Asked = Parked, "", Identity{}, time.Time{}, false
+	c.Phase, c.Other, c.With, c.By, c.Guard, c.Asked = Parked, "", Identity{}, Identity{}, time.Time{}, false
 	c.Answered, c.Rung, c.Then = false, "", ""
 	c.Handing = 0
 	s.arm(now, c)

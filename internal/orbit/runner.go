@@ -74,7 +74,7 @@ func NewRunner(state *State, journal Journal, world World) *Runner {
 
 // Do hands a command in. It waits while the inbox is full, which admission
 // control bounds, and returns ErrClosed after the end. The refusal of an
-// Invite reaches its leg as a Refuse.
+// Invite reaches its leg as a Refuse, that of a Refer or Summon as a Report.
 func (r *Runner) Do(c Command) error { return r.send(c) }
 
 // Ask hands a command in and waits for its refusal or nil.
@@ -181,8 +181,13 @@ func (r *Runner) take(m any) {
 		m.reply <- r.decide(time.Now(), m.Command)
 	case Command:
 		if err := r.decide(time.Now(), m); err != nil {
-			if in, ok := m.(Invite); ok {
-				r.world.Carry(Refuse{in.Leg, err})
+			switch m := m.(type) {
+			case Invite:
+				r.world.Carry(Refuse{m.Leg, err})
+			case Refer:
+				r.world.Carry(Report{Leg: m.Leg, Err: err})
+			case Summon:
+				r.world.Carry(Report{Leg: m.Leg, Err: err})
 			}
 		}
 	}

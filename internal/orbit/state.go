@@ -131,7 +131,7 @@ func (s *State) sweep(ext string) {
 // detach takes a call out of the indexes of legs, deadlines and aliases. Its
 // legs stay, as ending ones.
 func (s *State) detach(e *entry) {
-	for _, id := range []string{e.Caller, e.Other} {
+	for _, id := range e.Legs() {
 		if l, ok := s.legs[id]; ok {
 			l.call = ""
 			s.legs[id] = l
@@ -165,7 +165,7 @@ func (s *State) insert(e *entry) {
 
 // attach puts a call into the indexes of legs, deadlines and aliases.
 func (s *State) attach(e *entry) {
-	for _, id := range []string{e.Caller, e.Other} {
+	for _, id := range e.Legs() {
 		if id != "" {
 			l := s.legs[id]
 			l.call, l.record = e.ID, known(l.record)

@@ -12,7 +12,7 @@ var start = time.Date(2026, 11, 22, 19, 37, 0, 0, time.UTC)
 
 // party is one leg as the network sees it.
 type party struct {
-	State   string // asking music joined ringing asked ended
+	State   string // asking music joined ringing asked referring ended
 	Peer    string // when joined
 	Music   string // when music
 	Orbit   string // whose caller it is or was, "" for the other kind
@@ -30,10 +30,11 @@ type world struct {
 	arrivals int
 	rung     []Ring
 	said     []Say
-	noted    []string // legs told that their snapshot is durable
+	noted    []string            // legs told that their snapshot is durable
+	reports  map[string][]Report // to whoever sent a REFER
 }
 
-func newWorld() *world { return &world{legs: map[string]*party{}} }
+func newWorld() *world { return &world{legs: map[string]*party{}, reports: map[string][]Report{}} }
 
 // ask is a new INVITE's leg.
 func (w *world) ask(leg string) { w.legs[leg] = &party{State: "asking"} }
@@ -54,6 +55,10 @@ func (w *world) carry(e Effect) {
 		}
 		return
 	}
+	if report, ok := e.(Report); ok {
+		w.report(report, p)
+		return
+	}
 	switch e := e.(type) {
 	case Answer:
 		if p.State == "asking" {
@@ -67,6 +72,9 @@ func (w *world) carry(e Effect) {
 			p.State = "asked"
 		}
 		w.said = append(w.said, e)
+	case Park:
+		w.part(p)
+		w.answer(Answer{Leg: e.Leg, Call: e.Call, Orbit: e.Orbit, Music: e.Music}, p)
 	case Bridge:
 		w.join(e.Leg, e.Peer)
 	case HandOff:
@@ -81,6 +89,16 @@ func (w *world) carry(e Effect) {
 	case Refuse:
 		w.end(e.Leg)
 		p.refused = e.Err
+	}
+}
+
+// report tells a leg what became of its REFER: in the end it hangs up, and so does
+// a REFER outside of any dialog.
+func (w *world) report(e Report, p *party) {
+	w.reports[e.Leg] = append(w.reports[e.Leg], e)
+	if e.Code >= 200 && e.Code < 300 || p.State == "referring" && e.Code != 100 && e.Code != 180 {
+		w.end(e.Leg)
+		w.ended = append(w.ended, e.Leg)
 	}
 }
 
@@ -123,6 +141,15 @@ func (w *world) end(leg string) {
 	p := w.legs[leg]
 	w.part(p)
 	p.State, p.Music = "ended", ""
+}
+
+// forget ends what does not outlive a process: REFERs outside of any dialog.
+func (w *world) forget() {
+	for id, p := range w.legs {
+		if p.State == "referring" {
+			w.end(id)
+		}
+	}
 }
 
 // picture is the world in a form that can be compared.
@@ -200,9 +227,7 @@ func (r *rig) step(c Command) error {
 		if !ch.Empty() || len(ch.Events) > 0 {
 			panic(fmt.Sprintf("refusal of %#v with a change: %v", c, err))
 		}
-		if in, ok := c.(Invite); ok {
-			r.w.carry(Refuse{in.Leg, err})
-		}
+		r.w.refuse(c, err)
 		return err
 	}
 	if err := r.apply(ch); err != nil {
@@ -215,18 +240,45 @@ func (r *rig) step(c Command) error {
 	return nil
 }
 
+// refuse tells a leg that what it asked for is refused.
+func (w *world) refuse(c Command, err error) {
+	switch c := c.(type) {
+	case Invite:
+		w.carry(Refuse{c.Leg, err})
+	case Refer:
+		w.carry(Report{Leg: c.Leg, Err: err})
+	case Summon:
+		w.carry(Report{Leg: c.Leg, Err: err})
+	}
+}
+
 // apply applies a change and writes it down.
 func (r *rig) apply(ch Change) error {
 	if err := r.foundLegs(&ch); err != nil {
 		return err
 	}
 	touched, views := r.touched(&ch), r.views()
+	alone := r.alone(&ch)
 	r.Apply(ch)
+	for _, ext := range alone {
+		r.crowd[ext] = max(r.crowd[ext], r.places[ext].count)
+	}
 	r.disk.write(ch)
 	if ch.Settings != nil {
 		r.crowd = r.counts()
 	}
 	return r.shown(touched, views)
+}
+
+// alone lists the orbits that take somebody back whom a transfer has left alone,
+// be they full.
+func (r *rig) alone(ch *Change) (exts []string) {
+	for i := range ch.Put {
+		if e := r.calls[ch.Put[i].ID]; e != nil && e.At == "" && ch.Put[i].Phase == Parked && ch.Put[i].Seq == e.Seq {
+			exts = append(exts, ch.Put[i].At)
+		}
+	}
+	return exts
 }
 
 // invite is a new leg's INVITE.

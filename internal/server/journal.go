@@ -85,7 +85,7 @@ func (j *journal) batch(ch *orbit.Change) store.Batch {
 		}
 		j.calls[c.ID] = k
 		b.Put[k] = orbit.EncodeCall(c)
-		for _, leg := range []string{c.Caller, c.Other} {
+		for _, leg := range c.Legs() {
 			if leg == "" {
 				continue
 			}

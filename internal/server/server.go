@@ -159,7 +159,7 @@ func (s *Server) restore(k kept) {
 		}
 	}
 	for i := range k.calls {
-		for _, id := range []string{k.calls[i].Caller, k.calls[i].Other} {
+		for _, id := range k.calls[i].Legs() {
 			if _, ok := k.legs[id]; id != "" && !ok { // lost with a damaged journal
 				s.log.Error().Str("leg", id).Str("call", k.calls[i].ID).Msg("leg has no record")
 				s.gone[id] = nil

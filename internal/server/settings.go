@@ -1,6 +1,8 @@
 package server
 
 import (
+	"net"
+
 	"parkd/internal/config"
 	"parkd/internal/leg"
 	"parkd/internal/orbit"
@@ -52,6 +54,7 @@ func orbitSettings(o *config.Orbit) orbit.Orbit {
 func (s *Server) policy(c *config.Config) *leg.Policy {
 	return &leg.Policy{
 		Domains: c.SIP.Domains, Trusted: c.Access.Trusted, ReturnUsers: c.Access.ReturnUsers,
+		ReferUsers: c.Access.ReferUsers, Advertise: advertised(c.SIP.Advertise),
 		OutboundProxy: c.SIP.OutboundProxy, ParkerHeaders: c.Park.ParkerHeaders,
 		Codecs: c.Media.Codecs, MediaAddress: c.Media.Address, KeepAlive: c.Park.Keepalive,
 		Own: s.own(), Listener: s.listener,
@@ -70,4 +73,12 @@ func music(c *config.Config) []string {
 		}
 	}
 	return names
+}
+
+// advertised is the host of sip.advertise.
+func advertised(s string) string {
+	if host, _, err := net.SplitHostPort(s); err == nil {
+		return host
+	}
+	return s
 }

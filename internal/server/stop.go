@@ -89,9 +89,10 @@ func (s *Server) awaited(back bool) (calls, ending int) {
 	left, legs := 0, s.legs.Count()
 	err := s.runner.Look(ctx, func(st *orbit.State) {
 		for c := range st.All() {
-			legs--
-			if c.Other != "" {
-				legs--
+			for _, leg := range c.Legs() {
+				if leg != "" && !(c.Outside && leg == c.Left) {
+					legs--
+				}
 			}
 			if !back || c.Phase != orbit.Parked || !c.Due.IsZero() {
 				left++

@@ -54,6 +54,7 @@ func (s *Server) buildUsages(w *world, m leg.Media) {
 	w.legs, w.notifier = s.legs, s.notifier
 	s.endpoint.Handle("INVITE", s.legs.Invite)
 	s.endpoint.Handle("SUBSCRIBE", s.notifier.Subscribe)
+	s.endpoint.Handle("REFER", s.legs.Refer)
 	s.endpoint.HandleInDialog(s.table.Request)
 	s.endpoint.HandleACK(s.table.ACK)
 	s.endpoint.HandleStray(s.stray)

@@ -39,8 +39,8 @@ type refusal struct {
 
 // What the endpoint and the usages on it take.
 const (
-	allow     = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, NOTIFY, SUBSCRIBE"
-	supported = "replaces, timer, 100rel, from-change"
+	allow     = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, NOTIFY, SUBSCRIBE, REFER"
+	supported = "replaces, timer, 100rel, from-change, norefersub"
 	accepted  = "application/sdp, application/dtmf-relay, application/dtmf"
 	events    = "dialog"
 )
@@ -124,7 +124,7 @@ func maxForwards(req *sip.Request) *refusal {
 // extensions are the option tags that a request may demand. What 100rel
 // demands of an INVITE is kept by sending no provisional response but 100,
 // which it is not about (RFC 3262 3).
-var extensions = []string{"replaces", "timer", "100rel"}
+var extensions = []string{"replaces", "timer", "100rel", "norefersub"}
 
 // require refuses a request that demands an extension that is not supported
 // (RFC 3261 8.2.2.3).

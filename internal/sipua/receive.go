@@ -159,7 +159,7 @@ func (e *Endpoint) dispatch(r *Request) {
 		e.answer(r)
 		return
 	}
-	if r.Method == sip.INVITE || r.Method == sip.SUBSCRIBE {
+	if r.Method == sip.INVITE || r.Method == sip.SUBSCRIBE || r.Method == sip.REFER {
 		if !e.admit.take() {
 			e.refuse(r, &refusal{code: sip.StatusServiceUnavailable, reason: ReasonFlood, stateless: true,
 				headers: []sip.Header{sip.NewHeader("Retry-After", "10")}})

@@ -236,9 +236,12 @@ func ParseReferTo(s string) (ReferTo, error) {
 	if len(s) > maxField {
 		return ReferTo{}, fmt.Errorf("Refer-To %w", ErrSyntax)
 	}
-	text, _, err := cutURI(s, &n)
+	text, rest, err := cutURI(s, &n)
 	if err != nil {
 		return ReferTo{}, fmt.Errorf("Refer-To %w", err)
+	}
+	if rest = strings.TrimSpace(rest); rest != "" && rest[0] != ';' || indexOutside(rest, ',') >= 0 {
+		return ReferTo{}, fmt.Errorf("Refer-To %w: more than one", ErrSyntax) // RFC 3515 2.1
 	}
 	if indexOutside(s, '<') < 0 && strings.Contains(s, "?") {
 		// RFC 3261 20: such a URI must be in brackets. Some phones leave them

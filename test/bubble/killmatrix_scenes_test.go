@@ -46,6 +46,8 @@ var scenes = map[string]scene{
 	"operator returns":             {play: operatorReturns},
 	"offerless":                    {play: offerless},
 	"caller leaves before a press": {play: callerLeaves},
+	"transferred on":               {play: transferOn},
+	"parked again":                 {play: parkAgain},
 	"consultation by identity":     {play: consultByIdentity, orbit: returnsToParker},
 	"connected line":               {play: connectedLine},
 	"handed off":                   {play: handedOffScene, orbit: refers},

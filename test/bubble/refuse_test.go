@@ -100,7 +100,7 @@ func TestOtherMethodsAreAnswered(t *testing.T) {
 		c := alice.Call("701", phone.Opts{})
 		c.Do("OPTIONS", "").Expect(200)
 		c.Do("INFO", "what", "Content-Type: text/plain").Expect(415)
-		c.Do("REFER", "", "Refer-To: <sip:bob@10.0.1.2>").Expect(405)
+		c.Do("PUBLISH", "", "Event: presence").Expect(405)
 		c.Hangup()
 	})
 }

@@ -89,7 +89,7 @@ func (p *plain) tag(t string) string {
 
 // shown are the headers that a reader wants to see.
 var shown = []string{
-	"Referred-By", "X-Parked-By", "Replaces", "Require", "Unsupported", "Warning", "Retry-After", "Min-SE",
+	"Refer-To", "Refer-Sub", "Referred-By", "X-Parked-By", "Replaces", "Require", "Unsupported", "Warning", "Retry-After", "Min-SE",
 	"Session-Expires", "Event", "Expires", "Min-Expires", "Subscription-State", "Allow-Events",
 	"P-Asserted-Identity", "Alert-Info", "Reason",
 }

@@ -52,6 +52,7 @@ type Phone struct {
 	served   map[string]*served
 	calls    []*Call
 	subs     []*Sub
+	refers   []*Transfer
 	incoming []*Call // INVITEs that the test has not taken
 	auto     map[string]int
 	got      []Request
@@ -99,7 +100,9 @@ func (p *Phone) Close() {
 }
 
 // Auto sets how requests with that method within dialogs are answered from now
-// on; 0 is silence, 200 what they are answered with at first.
+// on; 0 is silence, 200 what they are answered with at first. "Replaces" with 200
+// is for an INVITE that names a call which the phone has with somebody else: it
+// rings.
 func (p *Phone) Auto(method string, code int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

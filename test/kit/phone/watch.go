@@ -91,6 +91,13 @@ func (s *Sub) Refresh(expires int) *Tx {
 
 // notified takes a NOTIFY. The lock is held.
 func (p *Phone) notified(s *served, code int) {
+	if r := p.transferOf(s.request); r != nil {
+		r.notified(s.request)
+		if code != 0 {
+			p.answer(s, code)
+		}
+		return
+	}
 	for _, sub := range p.subs {
 		if !sub.dialog.has(s.request) {
 			continue
