@@ -56,9 +56,10 @@ func (e *Endpoint) addListener(l Listener) error {
 		e.layers = append(e.layers, n)
 	case (l.Network == "tcp" || l.Network == "tls") && l.Stream != nil:
 		if e.stream == nil {
-			e.stream = e.newLayer(sip.WithTransportLayerTransports(sip.TransportsConfig{
+			// The filter first: transports take over what is there before them.
+			e.stream = e.newLayer(sip.WithTransportLayerReadFilter(e.pings.read), sip.WithTransportLayerTransports(sip.TransportsConfig{
 				TCP: e.newTCP(), TLS: &sip.TransportTLS{TransportTCP: e.newTCP()},
-			}), sip.WithTransportLayerReadFilter(e.pings.read))
+			}))
 			e.layers = append(e.layers, e.stream)
 		}
 		e.stream.addStream(l)
