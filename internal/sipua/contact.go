@@ -108,6 +108,10 @@ func (e *Endpoint) sentBy(f Flow) (host string, port int) {
 		return adv.host, port
 	}
 	addr := f.Local.Addr()
+	if at := listener.Addr(); f.Network != "udp" && f.Local.Port() != listener.Port() && at.IsValid() && !at.IsUnspecified() &&
+		at.Is4() == addr.Is4() && at.IsLoopback() == addr.IsLoopback() {
+		addr = at // a connection that we opened, be it from another address: there nobody listens
+	}
 	if !addr.IsValid() || addr.IsUnspecified() {
 		addr = listener.Addr()
 	}

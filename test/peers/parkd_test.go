@@ -126,6 +126,20 @@ func (p *parkd) get(path string) string {
 	return string(body)
 }
 
+// giveBack has a call go back at once, as an operator may.
+func (p *parkd) giveBack(id string) {
+	p.s.Helper()
+	client := http.Client{Timeout: 5 * time.Second}
+	res, err := client.Post(p.api+"/api/v1/calls/"+id+"/return", "", nil)
+	if err != nil {
+		p.s.Fatal(err)
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusAccepted {
+		p.s.Fatalf("return of %s: %s", id, res.Status)
+	}
+}
+
 func (p *parkd) orbit(extension string) orbitState {
 	p.s.Helper()
 	var o orbitState
