@@ -1,6 +1,7 @@
 package leg
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -56,7 +57,7 @@ type destination struct {
 	uri    sip.Uri
 	target sipua.Target
 	flow   sipua.Flow // says which address of ours the called phone reaches
-	hops   int        // Max-Forwards
+	hops   int        // Max-Forwards; 0 = as of a call of our own
 }
 
 var errNoRoute = errors.New("no way to the target")
@@ -201,7 +202,7 @@ func begin(req *sip.Request, from orbit.Party, hops int) {
 		fromURI = n.URI
 	}
 	to.UriParams, to.Port = nil, 0
-	callID, maxForwards := sip.CallIDHeader(sipua.NewCallID()), sip.MaxForwardsHeader(hops)
+	callID, maxForwards := sip.CallIDHeader(sipua.NewCallID()), sip.MaxForwardsHeader(cmp.Or(hops, maxHops))
 	req.AppendHeader(&maxForwards)
 	req.AppendHeader(&sip.FromHeader{DisplayName: sipua.EscapeDisplay(from.Name), Address: fromURI,
 		Params: sip.HeaderParams{{K: "tag", V: sipua.NewTag()}}})
