@@ -193,7 +193,7 @@ func (l *Leg) concludedBy(f *fork, res *sip.Response) error {
 		l.wish = f.remote.Wish()
 		l.agree(f.renewed.agreed)
 		return nil
-	case len(res.Body()) > 0:
+	case describes(res):
 		return l.answered(res)
 	case f != nil && f.described != nil: // RFC 3262 5, RFC 3261 13.2.1
 		return l.concluded(f.described)
