@@ -12,7 +12,7 @@ import (
 )
 
 // allow lists what a leg takes within its dialog.
-const allow = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, REFER"
+const allow = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, REFER, NOTIFY"
 
 // Request takes a request within the dialog, in CSeq order, on the queue.
 func (l *Leg) Request(req *sipua.Request) {
