@@ -20,6 +20,8 @@ const callsAnswer = `[
   "parked_by":"sip:bob@example.com","since":"2026-11-22T19:37:00Z","returns_at":"2026-11-22T19:39:00Z","codec":"PCMU"},
  {"id":"c2","state":"bridged","caller":{"uri":"sip:eve@example.com"},"since":"2026-11-22T19:30:00Z","codec":"G722"}]`
 
+const poolsAnswer = `[{"extension":"700","free":1,"total":2,"watchers":4}]`
+
 const statusAnswer = `{"version":"v1","journal":{"kind":"bolt","fault":"disk \u001b[2Jfull"},
  "reload":{"at":"2026-11-22T19:37:00Z","changed":["log.level"],"restart":["data_dir","sip.listen"],
            "faults":["parkd.yaml:1: a: \u001b[2J wrong","parkd.yaml:2: b: wrong"]}}`
@@ -37,6 +39,8 @@ func running(t *testing.T, seen *[]string) (listen string) {
 			_, _ = w.Write([]byte(orbitsAnswer))
 		case r.URL.Path == "/api/v1/calls":
 			_, _ = w.Write([]byte(callsAnswer))
+		case r.URL.Path == "/api/v1/pools":
+			_, _ = w.Write([]byte(poolsAnswer))
 		case r.URL.Path == "/api/v1/status":
 			_, _ = w.Write([]byte(statusAnswer))
 		case r.URL.Path == "/api/v1/registrations":
@@ -65,7 +69,7 @@ func TestClient(t *testing.T) {
 		{"drop", "geheim", []string{"call", "drop", "a/b"}, 0, "call a/b is ended\n", "", "DELETE /api/v1/calls/a%2Fb"},
 		{"no such call", "geheim", []string{"call", "drop", "none"}, 1, "", "parkd: no call none\n", "DELETE /api/v1/calls/none"},
 		{"wrong password", "x", []string{"call", "drop", "c1"}, 1, "", "parkd: the running server has another admin.password\n", "DELETE /api/v1/calls/c1"},
-		{"status", "geheim", []string{"status"}, 0, "ORBIT  NAME", "", "GET /api/v1/orbits,GET /api/v1/calls,GET /api/v1/status,GET /api/v1/registrations"},
+		{"status", "geheim", []string{"status"}, 0, "ORBIT  NAME", "", "GET /api/v1/orbits,GET /api/v1/calls,GET /api/v1/pools,GET /api/v1/status,GET /api/v1/registrations"},
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
@@ -88,9 +92,10 @@ func TestStatusJSON(t *testing.T) {
 	code, stdout, _ := parkd(t, nil, "status", "--json", "--admin-listen="+running(t, &seen))
 	var all struct {
 		Orbits, Calls []map[string]any
+		Pools         []map[string]any
 		Status        map[string]any
 	}
-	if err := json.Unmarshal([]byte(stdout), &all); code != 0 || err != nil || len(all.Orbits) != 2 || len(all.Calls) != 2 || all.Status["version"] != "v1" {
+	if err := json.Unmarshal([]byte(stdout), &all); code != 0 || err != nil || len(all.Orbits) != 2 || len(all.Calls) != 2 || len(all.Pools) != 1 || all.Status["version"] != "v1" {
 		t.Errorf("exit %d, %v:\n%s", code, err, stdout)
 	}
 }
@@ -98,13 +103,17 @@ func TestStatusJSON(t *testing.T) {
 func TestStatusTables(t *testing.T) {
 	var out strings.Builder
 	now := time.Date(2026, 11, 22, 19, 38, 0, 0, time.UTC)
-	if err := writeTables(&out, now, json.RawMessage(orbitsAnswer), json.RawMessage(callsAnswer)); err != nil {
+	a := answers{Orbits: json.RawMessage(orbitsAnswer), Calls: json.RawMessage(callsAnswer), Pools: json.RawMessage(poolsAnswer)}
+	if err := writeTables(&out, now, a); err != nil {
 		t.Fatal(err)
 	}
 	const want = `
 ORBIT  NAME   STATE     CALLS  WATCHERS  MUSIC
 701    Sales  parked    1      3         sales
 702    -      disabled  0      0         default
+
+POOL  FREE  OF  WATCHERS
+700   1     2   4
 
 CALL  ORBIT  STATE    CALLER                            PARKED BY            FOR   RETURNS IN  CODEC
 c1    701    parked   Ann ?[2J <sip:ann@example.com>    sip:bob@example.com  1m0s  1m0s        PCMU
@@ -116,7 +125,7 @@ c2    -      bridged  sip:eve@example.com               -                    8m0
 	if strings.ContainsRune(out.String(), '\x1b') {
 		t.Error("a caller's name commands the terminal")
 	}
-	if err := writeTables(&out, now, json.RawMessage(`{"x":1}`), json.RawMessage(`[]`)); err == nil {
+	if err := writeTables(&out, now, answers{Orbits: json.RawMessage(`{"x":1}`), Calls: json.RawMessage(`[]`)}); err == nil {
 		t.Error("an answer that is no list is taken for one")
 	}
 }
@@ -177,7 +186,7 @@ func TestStatusShowsRegistrations(t *testing.T) {
 // A server of an older version has orbits and calls, and nothing to add.
 func TestStatusOfAnOlderVersion(t *testing.T) {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/api/v1/status" || r.URL.Path == "/api/v1/registrations" {
+		if r.URL.Path == "/api/v1/status" || r.URL.Path == "/api/v1/registrations" || r.URL.Path == "/api/v1/pools" {
 			w.WriteHeader(http.StatusNotFound)
 			return
 		}

@@ -15,17 +15,19 @@ import (
 
 func newStatus() *cobra.Command {
 	cmd := &cobra.Command{Use: "status", Short: "Show orbits and parked calls of the running server", Args: cobra.NoArgs, RunE: status}
-	cmd.Flags().Bool("json", false, "as JSON: {\"orbits\": [...], \"calls\": [...], \"status\": {...}}")
+	cmd.Flags().Bool("json", false, "as JSON: {\"orbits\": [...], \"calls\": [...], \"pools\": [...], \"status\": {...}}")
 	return cmd
 }
 
-// answers are what the running server answers to /api/v1/orbits, /api/v1/calls and
-// /api/v1/status.
+// answers are what the running server answers to /api/v1/orbits, /api/v1/calls,
+// /api/v1/pools and /api/v1/status.
 type answers struct {
-	Calls         json.RawMessage `json:"calls"`
-	Orbits        json.RawMessage `json:"orbits"`
-	Registrations json.RawMessage `json:"registrations,omitempty"` // a server of an older version has none
-	Status        json.RawMessage `json:"status,omitempty"`        // a server of an older version has none
+	Calls  json.RawMessage `json:"calls"`
+	Orbits json.RawMessage `json:"orbits"`
+	// A server of an older version has none of these.
+	Pools         json.RawMessage `json:"pools,omitempty"`
+	Registrations json.RawMessage `json:"registrations,omitempty"`
+	Status        json.RawMessage `json:"status,omitempty"`
 }
 
 // status shows orbits and calls, and below them what an operator has to know.
@@ -42,10 +44,14 @@ func status(cmd *cobra.Command, _ []string) error {
 	for _, get := range []struct {
 		path string
 		to   *json.RawMessage
-	}{{"/api/v1/orbits", &a.Orbits}, {"/api/v1/calls", &a.Calls}, {"/api/v1/status", &a.Status}, {"/api/v1/registrations", &a.Registrations}} {
+	}{
+		{"/api/v1/orbits", &a.Orbits}, {"/api/v1/calls", &a.Calls}, {"/api/v1/pools", &a.Pools},
+		{"/api/v1/status", &a.Status}, {"/api/v1/registrations", &a.Registrations},
+	} {
 		*get.to, err = c.do(cmd.Context(), http.MethodGet, get.path)
 		var no refused
-		if (get.to == &a.Status || get.to == &a.Registrations) && errors.As(err, &no) && no.status == http.StatusNotFound {
+		newer := get.to != &a.Orbits && get.to != &a.Calls
+		if newer && errors.As(err, &no) && no.status == http.StatusNotFound {
 			err = nil
 		}
 		if err != nil {
@@ -92,7 +98,7 @@ type state struct {
 // writeStatus writes the tables, and below them what is wrong or waits for the next
 // start, if anything is.
 func writeStatus(w io.Writer, now time.Time, a answers) error {
-	if err := writeTables(w, now, a.Orbits, a.Calls); err != nil {
+	if err := writeTables(w, now, a); err != nil {
 		return err
 	}
 	if err := writeRegistrations(w, now, a.Registrations); err != nil || a.Status == nil {

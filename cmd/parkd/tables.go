@@ -35,15 +35,29 @@ type call struct {
 	Codec     string    `json:"codec"`
 }
 
-// writeTables writes one table of orbits and, if there are any, one of calls.
-func writeTables(w io.Writer, now time.Time, orbitsJSON, callsJSON json.RawMessage) error {
+type pool struct {
+	Extension string `json:"extension"`
+	Free      int    `json:"free"`
+	Total     int    `json:"total"`
+	Watchers  int    `json:"watchers"`
+}
+
+// writeTables writes one table of orbits and, if there are any, one of pools and one
+// of calls.
+func writeTables(w io.Writer, now time.Time, a answers) error {
 	var orbits []orbit
-	if err := json.Unmarshal(orbitsJSON, &orbits); err != nil {
+	if err := json.Unmarshal(a.Orbits, &orbits); err != nil {
 		return err
 	}
 	var calls []call
-	if err := json.Unmarshal(callsJSON, &calls); err != nil {
+	if err := json.Unmarshal(a.Calls, &calls); err != nil {
 		return err
+	}
+	var pools []pool
+	if a.Pools != nil {
+		if err := json.Unmarshal(a.Pools, &pools); err != nil {
+			return err
+		}
 	}
 	at := map[string]string{} // orbit by call, should the list of calls not say it
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
@@ -56,6 +70,13 @@ func writeTables(w io.Writer, now time.Time, orbitsJSON, callsJSON json.RawMessa
 		for _, c := range o.Calls {
 			at[c.ID] = o.Extension
 		}
+	}
+	if len(pools) > 0 {
+		fmt.Fprintln(t)
+		row(t, "POOL", "FREE", "OF", "WATCHERS")
+	}
+	for _, p := range pools {
+		row(t, p.Extension, fmt.Sprint(p.Free), fmt.Sprint(p.Total), fmt.Sprint(p.Watchers))
 	}
 	if len(calls) > 0 {
 		fmt.Fprintln(t)

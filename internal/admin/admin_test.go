@@ -65,7 +65,7 @@ func office(t *testing.T) *fixed {
 		{Extension: "701", Name: "Sales", Enabled: true, Music: "sales", Multiple: true, Timeout: timeout},
 		{Extension: "702", Enabled: true, Music: "default", Timeout: timeout},
 		{Extension: "703", Music: "default"},
-	}})}
+	}, Pools: []orbit.Pool{{Extension: "700", Orbits: []string{"701", "702", "703"}}, {Extension: "600", Orbits: []string{"704", "703"}}}})}
 	bob := "sip:bob@example.com"
 	for _, c := range []orbit.Command{
 		orbit.Invite{Leg: "gone", To: "701"}, orbit.Invite{Leg: "x", To: "*4701", Name: "Xin", URI: "sip:xin@example.com"}, orbit.Acked{Leg: "x"},
@@ -129,6 +129,7 @@ func TestReads(t *testing.T) {
 		{"orbits", "/api/v1/orbits", "[" + sales + "," + other + "," + off + "]"},
 		{"calls", "/api/v1/calls", `[{"id":"gone","orbit":"701","state":"bridged","caller":{"name":"","uri":""},"with":{"name":"Xin","uri":"sip:xin@example.com"},"parked_by":"","since":"2026-11-22T18:37:00Z","codec":""},` +
 			in(ann, "701") + "," + in(eve, "701") + "," + in(ron, "702") + "]"},
+		{"pools", "/api/v1/pools", `[{"extension":"600","free":0,"total":2,"watchers":0},{"extension":"700","free":0,"total":3,"watchers":0}]`},
 		{"health", "/healthz", `{"status":"ok"}`},
 	}
 	s := server(t, office(t), "")
@@ -143,6 +144,11 @@ func TestReads(t *testing.T) {
 			}
 		})
 	}
+	t.Run("a pool is no orbit", func(t *testing.T) {
+		if res := ask(s, "GET", "/api/v1/orbits/700"); res.StatusCode != 404 {
+			t.Errorf("%d", res.StatusCode)
+		}
+	})
 	t.Run("lamps", func(t *testing.T) {
 		var lamps []Lamp
 		if err := json.Unmarshal([]byte(body(t, ask(s, "GET", "/api/v1/lamps"))), &lamps); err != nil || len(lamps) != 3 || lamps[0].Answer != 200 {

@@ -46,6 +46,7 @@ func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/api/v1/orbits", get(s.orbits))
 	mux.Handle("/api/v1/orbits/{ext}", get(s.orbit))
+	mux.Handle("/api/v1/pools", get(s.pools))
 	mux.Handle("/api/v1/calls", get(s.calls))
 	mux.Handle("/api/v1/calls/{id}", methods{http.MethodDelete: s.drop})
 	mux.Handle("/api/v1/calls/{id}/return", methods{http.MethodPost: s.giveBack})
@@ -170,6 +171,27 @@ func (s *Server) read(r *http.Request, exts ...string) ([]orbitJSON, error) {
 		}
 	}
 	return list, nil
+}
+
+// poolJSON is a pool as the API shows it.
+type poolJSON struct {
+	Extension string `json:"extension"`
+	Free      int    `json:"free"`  // orbits that a call may take
+	Total     int    `json:"total"` // all of them
+	Watchers  int    `json:"watchers"`
+}
+
+func (s *Server) pools(w http.ResponseWriter, r *http.Request) {
+	var pools []orbit.PoolView
+	if err := s.look(r, func(st *orbit.State) { pools = st.Pools() }); err != nil {
+		failWith(w, r, err)
+		return
+	}
+	list := make([]poolJSON, len(pools))
+	for i, p := range pools {
+		list[i] = poolJSON{p.Extension, p.Free, p.Total, s.o.Lamps.Watchers(p.Extension)}
+	}
+	answer(w, list)
 }
 
 func (s *Server) calls(w http.ResponseWriter, r *http.Request) {

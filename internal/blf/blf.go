@@ -102,7 +102,11 @@ func render(v orbit.View, d Doc, p parties) []byte {
 	info.CreateAttr("entity", d.Entity)
 
 	dialog := info.CreateElement("dialog")
-	if v.Head == nil {
+	if v.Full { // a pool's lamp: nobody's call, and so nobody's dialog
+		dialog.CreateAttr("id", stable(v))
+		dialog.CreateAttr("direction", "recipient")
+		dialog.CreateElement("state").SetText("confirmed")
+	} else if v.Head == nil {
 		// Phones need a <dialog> in every document: a terminated one under an id
 		// that is the orbit's, never a call's.
 		dialog.CreateAttr("id", stable(v))

@@ -57,6 +57,7 @@ func goldens() []golden {
 	pvalue.Profile.Pvalue = true
 	entity.Entity = "sip:701@Park.Example.COM:5060;transport=udp;x=&<'\">"
 	tcp.Target = "sip:701@[2001:db8::1]:5060;transport=tcp"
+	pool := Doc{Entity: "sip:700@192.0.2.1", Version: 3, Target: "sip:700@192.0.2.1:5060"}
 	return []golden{
 		{"free", free, doc()},
 		{"parked", parked, doc()},
@@ -69,6 +70,8 @@ func goldens() []golden {
 		{"entity", free, entity},
 		{"tcp-ipv6", parked, tcp},
 		{"gone", orbit.View{}, doc()},
+		{"pool-free", orbit.View{Orbit: "700", Enabled: true, State: "free"}, pool},
+		{"pool-full", orbit.View{Orbit: "700", Enabled: true, State: "full", Full: true}, pool},
 	}
 }
 

@@ -184,7 +184,10 @@ type List struct {
 type Pool struct {
 	Extension string     `mapstructure:"extension"`
 	Orbits    Extensions `mapstructure:"orbits"`
-	Pick      string     `mapstructure:"pick"` // first
+	Pick      string     `mapstructure:"pick"`     // first, next, random, longest-free
+	Overflow  string     `mapstructure:"overflow"` // a pool, an orbit, else an extension of the PBX; empty = none
+	Announce  bool       `mapstructure:"announce"` // tell the orbit to whoever dials the pool
+	Message   bool       `mapstructure:"message"`  // send it to whoever transfers a call here
 }
 
 // Admin is the HTTP interface; an empty Listen turns it off.

@@ -147,7 +147,25 @@ func TestFaults(t *testing.T) {
 		{"host bits", "access: {trusted: [10.0.0.1/8]}\n", []string{"1: access.trusted[0]: 10.0.0.1/8 has bits to the right of its mask; the network is 10.0.0.0/8"}},
 		{"not built: srtp", "media: {srtp: required}\n", []string{"1: media.srtp: required is not built yet, only off and optional, which both send in the clear"}},
 		{"not built: lists", "lists: [{name: reception, orbits: [701, 705-707]}]\n", []string{"1: lists: lists are not built yet: it must be empty"}},
-		{"not built: pools", "pools: [{extension: \"700\", orbits: 701-710, pick: first}]\n", []string{"1: pools: pools are not built yet: it must be empty"}},
+		{"pool without orbits", "pools: [{extension: \"700\"}]\n", []string{"1: pools[0].orbits: at least one orbit is needed"}},
+		{"pool with strange orbits", "pools:\n- {extension: \"700\", orbits: [701, 801, 701, 701]}\n", []string{
+			"2: pools[0].orbits: 801 is not an orbit", "2: pools[0].orbits: 701 is in it more than once"}},
+		{"pool on an orbit's extension", "pools: [{extension: \"701\", orbits: 702-703}]\n", []string{"1: pools[0].extension: 701 is already orbits[0]"}},
+		{"pool picks otherwise", "pools: [{extension: \"700\", orbits: 701-710, pick: last}]\n", []string{
+			`1: pools[0].pick: "last" is none of first, next, random, longest-free`}},
+		{"pool that a code already means", "park: {retrieve_codes: [\"*4\", \"*47\"]}\npools: [{extension: \"700\", orbits: 701-710}, {extension: \"00\", orbits: 701-710}]\n",
+			[]string{"1: park.retrieve_codes[1]: *4700 is already the retrieve code *4 with pool 700"}},
+		{"overflows in a circle", "pools:\n- {extension: \"600\", orbits: 701, overflow: \"610\"}\n- {extension: \"610\", orbits: 702, overflow: \"620\"}\n" +
+			"- {extension: \"620\", orbits: 703, overflow: \"610\"}\n- {extension: \"630\", orbits: 703, overflow: \"630\"}\n", []string{
+			"3: pools[1].overflow: leads back to the pool it begins at: 610 > 620 > 610",
+			"5: pools[3].overflow: leads back to the pool it begins at: 630 > 630"}},
+		{"overflow into itself", "pools: [{extension: \"700\", orbits: 701-710, overflow: \"702\"}]\n", []string{
+			"1: pools[0].overflow: 702 is one of the pool's orbits, which are taken by then"}},
+		{"overflow that is no place", "pools: [{extension: \"700\", orbits: 701-709, overflow: \"*4710\"}, {extension: \"600\", orbits: 701, overflow: \"a b\"}]\n", []string{
+			`1: pools[1].overflow: "a b" is not an extension (letters, digits and * # + . _ -)`,
+			"1: pools[0].overflow: *4710 is the retrieve code *4 with orbit 710, where no call can be parked"}},
+		{"fallback is a pool", "defaults: {timeout: {fallback: \"700\"}}\npools: [{extension: \"700\", orbits: 701-710}]\n", []string{
+			"1: defaults.timeout.fallback: 700 is pools[0] (line 2), where a call can't be sent to be answered"}},
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {

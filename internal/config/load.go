@@ -60,6 +60,7 @@ func load(path string, flags *pflag.FlagSet, had map[string]bool) (Config, error
 	} else if own {
 		cfg.Orbits, keys = c.orbits(entries, cfg.Defaults)
 	}
+	c.poolDefaults(cfg.Pools)
 	cfg.normalize()
 	cfg.validate(&c.report, keys)
 	cfg.validateMusic(&c.report, keys, had)

@@ -71,23 +71,6 @@ func (r *report) label(key, s string) {
 	}
 }
 
-// validatePools checks the pools, which a later version hands calls out by.
-func (c *Config) validatePools(r *report) {
-	for i, p := range c.Pools {
-		key := fmt.Sprintf("pools[%d]", i)
-		if !extensionPattern.MatchString(p.Extension) {
-			r.addf(key+".extension", "%q is not an extension (letters, digits and * # + . _ -)", p.Extension)
-		}
-		if p.Pick != "" {
-			r.oneOf(key+".pick", p.Pick, "first")
-		}
-		c.members(r, key+".orbits", p.Orbits)
-	}
-	if len(c.Pools) > 0 {
-		r.add("pools", "pools are not built yet: it must be empty")
-	}
-}
-
 // validateLists checks the event lists, which a later version serves.
 func (c *Config) validateLists(r *report) {
 	names := map[string]int{}
@@ -153,7 +136,13 @@ func (c *Config) validateDialled(r *report, orbit func(int) string) {
 				claim(key, code+o.Extension, fmt.Sprintf("the retrieve code %s with orbit %s", code, o.Extension))
 			}
 		}
+		for i, p := range c.Pools {
+			if means[p.Extension] == r.name(fmt.Sprintf("pools[%d]", i)) {
+				claim(key, code+p.Extension, fmt.Sprintf("the retrieve code %s with pool %s", code, p.Extension))
+			}
+		}
 	}
+	c.validateOverflows(r, means)
 	c.validateFallback(r, "defaults", c.Defaults.Timeout.Fallback, means)
 	for i, o := range c.Orbits {
 		if f := o.Timeout.Fallback; f != c.Defaults.Timeout.Fallback {

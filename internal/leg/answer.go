@@ -29,9 +29,12 @@ func (l *Leg) answer(e orbit.Answer) {
 	req := l.inbound.request
 	res := req.NewResponse(sip.StatusOK, "")
 	l.accept(res, e.Orbit)
-	if e.Peer != "" {
+	switch {
+	case e.Peer != "":
 		identify(res, e.Party, "called")
 		l.party, l.told = e.Party, e.Party
+	case e.Party.Name != "": // phones mostly ignore it: it may be told once more
+		identify(res, l.place(e.Party), "called")
 	}
 	l.session.negotiate(l, req, res)
 	body, err := l.describe(peer)

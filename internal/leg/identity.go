@@ -52,6 +52,9 @@ func anonymous(u sip.Uri) bool {
 
 // introduce tells the peer who is at the other end now, as soon as it may be told.
 func (l *Leg) introduce(p orbit.Party) {
+	if p.URI == "" && p.Name != "" {
+		p = l.place(p)
+	}
 	if p.URI != "" {
 		l.party = p
 		l.tellParty()

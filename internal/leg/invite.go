@@ -139,6 +139,10 @@ func (m *Manager) named(r sipua.Replaces) string {
 // refuse answers an INVITE for which there is no leg.
 func (m *Manager) refuse(req *sipua.Request, err error) {
 	s := statusOf(err)
+	var away *orbit.Elsewhere
+	if errors.As(err, &away) {
+		s = m.redirect(req, away)
+	}
 	m.refused(s.reason)
 	ev := m.o.Log.Info()
 	var refusal *orbit.Refusal

@@ -133,12 +133,14 @@ func (l *Leg) carry(e orbit.Effect) {
 	case orbit.Say:
 		l.confirm() // the answer to our INVITE, if it is one who is asked something
 		l.part()
-		l.say(e.Words, e.Then)
+		l.speak(e.Words, e.Then)
 		l.catchUp()
 	case orbit.Park:
 		l.park(e)
 	case orbit.Report:
 		l.referTold(e)
+	case orbit.Message:
+		l.message(e)
 	case orbit.Bridge:
 		if peer := l.m.find(e.Peer); peer != nil {
 			peer.post(peer.confirm)
@@ -172,8 +174,8 @@ func (l *Leg) play(tune string) {
 	l.port.Play(tune)
 }
 
-// say speaks to the peer, and gives them music or silence then.
-func (l *Leg) say(words []string, then string) {
+// speak says something to the peer, and gives them music or silence then.
+func (l *Leg) speak(words []string, then string) {
 	if l.state == ending || l.state == ended {
 		return
 	}

@@ -106,7 +106,7 @@ func (l *Leg) referTold(e orbit.Report) {
 	if code >= 200 && code < 300 && l.state == confirmed {
 		l.log.Info().Msg("leg has transferred its peer")
 		l.part()
-		l.say(nil, "") // it may have been parked
+		l.speak(nil, "") // it may have been parked
 		l.leave = l.after(releaseAfter, func() {
 			if l.state == confirmed {
 				l.sendBye("transferred")

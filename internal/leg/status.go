@@ -6,8 +6,10 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 
+	"parkd/internal/dialog"
 	"parkd/internal/orbit"
 	"parkd/internal/sdp"
+	"parkd/internal/sipua"
 )
 
 // Errors of a leg's own making.
@@ -48,8 +50,20 @@ func (s status) headers() []sip.Header {
 	return list
 }
 
+// redirect is the status of a call that is to go elsewhere, and the way there: an
+// extension of the PBX, at the host of those (RFC 3261 21.3.3).
+func (m *Manager) redirect(req *sipua.Request, to *orbit.Elsewhere) status {
+	uri := sip.Uri{Scheme: "sip", User: sipua.EscapeUser(to.Extension)}
+	uri.Host, uri.Port = m.policy.Load().home(dialog.Dialog{Flow: req.Flow})
+	return status{code: sip.StatusMovedTemporarily, reason: "overflow", header: "Contact", value: "<" + uri.String() + ">"}
+}
+
 // statusOf maps an error to the SIP answer. The one place where this is done.
 func statusOf(err error) status {
+	var away *orbit.Elsewhere
+	if errors.As(err, &away) { // Manager.redirect says where
+		return status{code: sip.StatusMovedTemporarily, reason: "overflow"}
+	}
 	for _, m := range statuses {
 		if errors.Is(err, m.err) {
 			return m.status

@@ -47,6 +47,8 @@ type Call struct {
 	Name    string    `json:"name,omitempty"`   // of the caller
 	URI     string    `json:"uri"`              // of the caller
 	Codec   string    `json:"codec,omitempty"`
+	Pool    string    `json:"pool,omitempty"`    // through which the caller came to the orbit
+	Consult bool      `json:"consult,omitempty"` // they dialled it, and may be about to transfer somebody there
 	With    Identity  `json:"with,omitzero"`     // who Other is
 	Left    string    `json:"left,omitempty"`    // leg whose REFER is under way, as long as it is there
 	By      Identity  `json:"by,omitzero"`       // who transferred: Left, there or gone

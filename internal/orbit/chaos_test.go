@@ -26,6 +26,10 @@ func small() Settings {
 			{Extension: "3", Enabled: true, Music: "three", Multiple: true, MaxCalls: 2, Timeout: confirmed, Retrieve: RetrieveRefer},
 			{Extension: "4", Enabled: true, Music: "four", Multiple: true},
 		},
+		Pools: []Pool{ // what these two pick does not depend on what was before a restart
+			{Extension: "6", Orbits: []string{"1", "3", "5"}, Pick: PickFirst, Announce: true},
+			{Extension: "7", Orbits: []string{"4", "1", "2"}, Pick: PickRandom, Overflow: "6", Message: true},
+		},
 	}
 }
 
@@ -76,7 +80,28 @@ func settings(t *rapid.T) Settings {
 		orbits = append(orbits, o)
 	}
 	set.Orbits = orbits
+	set.Pools = pools(t, set.Pools)
 	return set
+}
+
+// pools draws what somebody makes of pools.
+func pools(t *rapid.T, before []Pool) (after []Pool) {
+	for _, p := range before {
+		switch rapid.IntRange(0, 5).Draw(t, "change") {
+		case 0:
+			continue
+		case 1:
+			p.Pick = PickFirst + PickRandom - p.Pick
+		case 2:
+			p.Overflow = rapid.SampledFrom([]string{"", "2", "900"}).Draw(t, "overflow")
+		case 3:
+			p.Orbits = rapid.Permutation(p.Orbits).Draw(t, "orbits")[:2]
+		case 4:
+			p.Announce, p.Message = !p.Announce, !p.Message
+		}
+		after = append(after, p)
+	}
+	return after
 }
 
 // chaos draws what phones, trunks and operators do next.
@@ -117,7 +142,7 @@ func (c *chaos) some(t *rapid.T, states ...string) string {
 }
 
 func (c *chaos) ext(t *rapid.T) string {
-	return rapid.SampledFrom([]string{"1", "2", "3", "4", "2", "3", "5"}).Draw(t, "orbit")
+	return rapid.SampledFrom([]string{"1", "2", "3", "4", "2", "3", "5", "6", "7", "6", "7"}).Draw(t, "orbit")
 }
 
 // newcomer draws an INVITE of any sort.
@@ -301,12 +326,15 @@ func (c *chaos) plan(t *rapid.T) Command {
 
 // oldest is the caller whom a code must fetch, as the world has it.
 func (c *chaos) oldest(ext string) string {
-	first := ""
+	first, in := "", []string{ext}
+	if p := c.pools[ext]; p != nil {
+		in = p.Orbits
+	}
 	for id, p := range c.w.legs {
 		if e := c.call(id); e == nil || !e.fetchable() {
 			continue
 		}
-		if p.State == "music" && p.Orbit == ext && (first == "" || p.arrival < c.w.legs[first].arrival) {
+		if p.State == "music" && slices.Contains(in, p.Orbit) && c.places[p.Orbit] != nil && !(c.pools[ext] != nil && c.places[p.Orbit].removed) && (first == "" || p.arrival < c.w.legs[first].arrival) {
 			first = id
 		}
 	}

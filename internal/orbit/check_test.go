@@ -11,7 +11,7 @@ import (
 
 // check walks every index of the state, and compares it with the world.
 func (r *rig) check() error {
-	return errors.Join(r.checkPlaces(), r.checkHeap(), r.checkCalls(), r.checkReturns(), r.checkLegs(), r.checkWorld())
+	return errors.Join(r.checkPlaces(), r.checkPools(), r.checkHeap(), r.checkCalls(), r.checkReturns(), r.checkLegs(), r.checkWorld())
 }
 
 // foundLegs: a leg that is new comes with the call that it belongs to, so that
@@ -28,11 +28,11 @@ func (r *rig) foundLegs(ch *Change) error {
 	return nil
 }
 
-// views is every orbit as lamps and operators see it.
+// views is every orbit and pool as lamps and operators see it.
 func (r *rig) views() map[string]View {
 	m := map[string]View{}
-	for _, ext := range r.Extensions() {
-		m[ext], _ = r.View(ext)
+	for _, ext := range slices.Concat(r.Extensions(), r.PoolExtensions()) {
+		m[ext], _ = r.Lamp(ext)
 	}
 	return m
 }
@@ -90,6 +90,46 @@ func (r *rig) checkPlaces() error {
 	}
 	if parked != r.parked {
 		return fmt.Errorf("%d calls parked, %d counted", parked, r.parked)
+	}
+	return nil
+}
+
+// checkPools compares what pools keep with what there is in their orbits.
+func (r *rig) checkPools() error {
+	for ext, p := range r.pools {
+		free, oldest := []int{}, -1
+		for i, o := range p.Orbits {
+			at := r.places[o]
+			switch {
+			case at == nil || at.removed:
+			case at.free():
+				free = append(free, i)
+			case at.head != nil && (oldest < 0 || at.head.Seq < r.places[p.Orbits[oldest]].head.Seq):
+				oldest = i
+			}
+		}
+		if got := p.tree.oldest(); got != oldest {
+			return fmt.Errorf("pool %s has its oldest call at %d, not %d", ext, got, oldest)
+		}
+		if p.tree.count() != len(free) {
+			return fmt.Errorf("pool %s counts %d, free are %v", ext, p.tree.count(), free)
+		}
+		for k, i := range free {
+			if p.tree.choose(k) != i || p.tree.before(i) != k {
+				return fmt.Errorf("pool %s: free orbit %d is %d, and %d of %v", ext, k, p.tree.choose(k), p.tree.before(i), free)
+			}
+		}
+		var idle []int
+		for i := p.queue.first(); i >= 0; i = p.queue.after(i) {
+			idle = append(idle, i)
+		}
+		slices.Sort(idle)
+		if !slices.Equal(idle, free) {
+			return fmt.Errorf("pool %s has %v in its queue, free are %v", ext, idle, free)
+		}
+		if i := p.pick("leg"); (i < 0) != (len(free) == 0) || i >= 0 && !slices.Contains(free, i) {
+			return fmt.Errorf("pool %s picks %d of %v", ext, i, free)
+		}
 	}
 	return nil
 }

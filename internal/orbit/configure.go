@@ -80,6 +80,13 @@ func (s *State) configure(set Settings) {
 			s.places[ext] = q
 		}
 	}
+	s.pools = newPools(set.Pools, s.places, s.pools)
+	s.stirred = s.stirred[:0]
+	for _, p := range s.pools {
+		if p.stir {
+			s.stirred = append(s.stirred, p)
+		}
+	}
 	moved := set.MaxTime != s.set.MaxTime
 	s.set, s.codes = next.set, next.codes
 	if moved {
@@ -87,7 +94,7 @@ func (s *State) configure(set Settings) {
 	}
 }
 
-// added lists the orbits that a change of settings brings. Asked before Apply.
+// added lists the orbits and pools that a change of settings brings. Asked before Apply.
 func (s *State) added(ch *Change) (exts []string) {
 	if ch.Settings == nil {
 		return nil
@@ -97,11 +104,16 @@ func (s *State) added(ch *Change) (exts []string) {
 			exts = append(exts, ext)
 		}
 	}
+	for i := range ch.Settings.Pools {
+		if ext := ch.Settings.Pools[i].Extension; s.pools[ext] == nil {
+			exts = append(exts, ext)
+		}
+	}
 	return exts
 }
 
-// altered lists the orbits that look different, or are there or not, once
-// other settings are in force.
+// altered lists the orbits that look different, or are there or not, and the pools
+// that are there or not, once other settings are in force.
 func (s *State) altered(set Settings) (exts []string) {
 	next := s.under(set)
 	for ext, p := range s.places {
@@ -112,6 +124,16 @@ func (s *State) altered(set Settings) (exts []string) {
 	}
 	for ext := range next.places {
 		if s.places[ext] == nil {
+			exts = append(exts, ext)
+		}
+	}
+	for ext := range s.pools {
+		if next.pools[ext] == nil {
+			exts = append(exts, ext)
+		}
+	}
+	for ext := range next.pools {
+		if s.pools[ext] == nil {
 			exts = append(exts, ext)
 		}
 	}

@@ -1,6 +1,7 @@
 package orbit
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"time"
@@ -79,6 +80,7 @@ func (s *State) acked(now time.Time, in Acked) (ch Change) {
 		return ch
 	}
 	c := e.Call
+	consults := c.Phase == Parked && c.Consult
 	switch {
 	case c.Phase == Retrieving && c.Other == in.Leg:
 		c.Phase, c.At, c.Due = Bridged, "", time.Time{}
@@ -88,8 +90,11 @@ func (s *State) acked(now time.Time, in Acked) (ch Change) {
 		ch.event(KindRetrieved, &c, "")
 		s.straighten(&ch, &c)
 		s.handOff(now, &ch, &c)
-	case c.Caller == in.Leg && in.Codec != "" && in.Codec != c.Codec:
-		c.Codec = in.Codec // an offerless INVITE brings its codec with the ACK
+	case c.Caller == in.Leg && (consults || in.Codec != "" && in.Codec != c.Codec):
+		c.Codec = cmp.Or(in.Codec, c.Codec) // an offerless INVITE brings its codec with the ACK
+		if consults {
+			s.tellConsulting(&ch, &c)
+		}
 	default:
 		if c.Phase == Bridged { // it took the place of one of the two
 			s.straighten(&ch, &c)

@@ -20,7 +20,7 @@ type Answer struct {
 	Orbit string
 	Music string // played when Peer is empty
 	Peer  string
-	Party Party
+	Party Party // with music: what the orbit is called, to a caller who does not know which it is
 }
 
 // Refuse declines a leg's INVITE.
@@ -79,8 +79,8 @@ type Report struct {
 	Err  error // instead of Code
 }
 
-// Identify tells a leg's peer who is at the other end now. A leg that has told so
-// already says nothing.
+// Identify tells a leg's peer who is at the other end now; without a URI that is the
+// orbit that the leg is in. A leg that has told so already says nothing.
 type Identify struct {
 	Leg   string
 	Party Party
@@ -97,6 +97,17 @@ type PassKey struct {
 type KeyTaken struct {
 	Leg  string
 	Info uint32
+}
+
+// Message sends somebody a text, on the way that a return to them would go. Nobody
+// waits for what becomes of it.
+type Message struct {
+	Leg    string // of the caller: says whom to send it to
+	Call   string
+	Orbit  string
+	Target string // URI
+	From   Party  // the orbit
+	Text   string
 }
 
 // Bye ends a leg in whatever way its state asks for: BYE, CANCEL or refusal.
@@ -138,6 +149,9 @@ func (e PassKey) LegID() string { return e.Leg }
 
 // LegID implements Effect.
 func (e KeyTaken) LegID() string { return e.Leg }
+
+// LegID implements Effect.
+func (e Message) LegID() string { return e.Leg }
 
 // LegID implements Effect.
 func (e Bye) LegID() string { return e.Leg }
@@ -238,23 +252,24 @@ type CallView struct {
 	Alias   Alias
 }
 
-// View is an orbit as lamps and operators see it.
+// View is an orbit as lamps and operators see it, or a pool as its lamp does.
 type View struct {
 	Orbit   string
 	Name    string
 	Music   string
 	Enabled bool
-	State   string    // free parked returning
+	State   string    // free parked returning; of a pool free full
 	Head    *CallView // the next to be retrieved, nil if there is none
 	Count   int       // calls in the orbit
 	Gone    bool      // there is no such orbit any more
+	Full    bool      // of a pool: no orbit is free
 }
 
 // SameLamp reports whether two views of an orbit look the same on a lamp: how
 // many calls wait behind the head, one that is being retrieved, and that there are
 // to be no new ones, do not show.
 func (v View) SameLamp(w View) bool {
-	if v.Name != w.Name || v.Gone != w.Gone || (v.Head == nil) != (w.Head == nil) {
+	if v.Name != w.Name || v.Gone != w.Gone || v.Full != w.Full || (v.Head == nil) != (w.Head == nil) {
 		return false
 	}
 	if v.Head == nil {

@@ -147,8 +147,8 @@ func (l *lagging) right() error {
 	if len(l.runner.held) > 0 {
 		return fmt.Errorf("%d changes are held still", len(l.runner.held))
 	}
-	for _, ext := range slices.Concat(slices.Collect(maps.Keys(l.stage.shown)), l.Extensions()) {
-		want, ok := l.View(ext)
+	for _, ext := range slices.Concat(slices.Collect(maps.Keys(l.stage.shown)), l.Extensions(), l.PoolExtensions()) {
+		want, ok := l.Lamp(ext)
 		if !ok {
 			want = View{Orbit: ext, State: "free", Gone: true}
 		}
@@ -180,7 +180,7 @@ func TestRunnerJournalFails(t *testing.T) {
 
 func failing(t *rapid.T) {
 	l := newLagging()
-	for _, ext := range l.Extensions() {
+	for _, ext := range slices.Concat(l.Extensions(), l.PoolExtensions()) {
 		l.runner.show(ext)
 	}
 	broken := false

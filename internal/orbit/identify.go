@@ -49,10 +49,15 @@ func (s *State) consulted(now time.Time, ch *Change, c *Call, who Identity) {
 	if c.Phase == Returning { // to the fallback, as there was no parker
 		ch.bye(c.Other, "caller transferred")
 	}
+	if c.Consult { // who is there now need not hear the orbit
+		ch.after(Play{c.Caller, s.settings(c.At).Music})
+	}
+	through := c.completed()
 	c.Parker, c.Tries = s.parker(c.Self), 0
 	c.Name, c.URI, c.Self = who.Name, who.URI, who.Self
 	c.Turn++ // another caller: a press on the old lamp must not fetch them
 	s.parkAgain(now, c)
+	s.tellParker(ch, c, through)
 	ch.event(KindTransferred, c, "")
 }
 

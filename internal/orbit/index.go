@@ -11,6 +11,7 @@ type place struct {
 	removed    bool // configured no more: there while it has calls
 	head, tail *entry
 	count      int // calls in the orbit, those being retrieved too
+	seats      []seat
 }
 
 // removed is when and for how long a return rings when the call's orbit was

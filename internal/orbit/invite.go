@@ -21,18 +21,22 @@ func (s *State) invite(now time.Time, in Invite) (Change, error) {
 		return s.replaces(now, in)
 	}
 	ext, code := s.route(in.To)
-	p := s.places[ext]
-	if p == nil {
+	if !s.ours(ext) {
 		return Change{}, fmt.Errorf("invite to %q: %w", in.To, ErrUnknown)
 	}
 	if code || in.Retrieve {
-		if p.head == nil {
+		e := s.head(ext)
+		if e == nil {
 			return Change{}, &Refusal{ext, "retrieve", ErrNothing}
 		}
-		return s.retrieve(now, p.head.Call, in), nil
+		return s.retrieve(now, e.Call, in), nil
 	}
-	if in.Referred {
-		return s.park(now, p, in)
+	p, through, err := s.lot(ext, in.Leg)
+	if err != nil {
+		return Change{}, err
+	}
+	if in.Referred || through != nil { // nobody presses a pool's key for a call
+		return s.park(now, p, through, in)
 	}
 	if e, pressed := s.pressed(p, in); pressed {
 		if e == nil {
@@ -42,17 +46,17 @@ func (s *State) invite(now time.Time, in Invite) (Change, error) {
 		c.Guard = now.Add(guard)
 		return s.retrieve(now, c, in), nil
 	}
-	return s.park(now, p, in)
+	return s.park(now, p, nil, in)
 }
 
 // route splits what was dialled into an extension and whether a retrieve code
-// stood before it. An orbit's own extension wins over a code.
+// stood before it. An orbit's or pool's own extension wins over a code.
 func (s *State) route(user string) (ext string, code bool) {
-	if s.places[user] != nil {
+	if s.ours(user) {
 		return user, false
 	}
 	for _, c := range s.codes {
-		if ext, ok := strings.CutPrefix(user, c); ok && s.places[ext] != nil {
+		if ext, ok := strings.CutPrefix(user, c); ok && s.ours(ext) {
 			return ext, true
 		}
 	}
@@ -123,7 +127,7 @@ func (s *State) replaceable(now time.Time, r *Replaces) (*entry, error) {
 
 // transfer gives a leg's place and age to a new leg.
 func (s *State) transfer(now time.Time, c Call, in Invite) (ch Change) {
-	old := in.Replaces.Leg
+	old, through := in.Replaces.Leg, ""
 	c.By = Identity{}
 	answer := Answer{Leg: in.Leg, Call: c.ID, Orbit: c.Home}
 	if c.Handing != 0 { // to somebody who is not there any more
@@ -147,6 +151,7 @@ func (s *State) transfer(now time.Time, c Call, in Invite) (ch Change) {
 		if parker == "" {
 			parker = s.parker(c.Self)
 		}
+		through = c.completed()
 		s.become(&c, in)
 		c.Parker, c.Tries = parker, 0
 		c.Turn++ // another caller: a press on the old lamp must not fetch them
@@ -156,6 +161,7 @@ func (s *State) transfer(now time.Time, c Call, in Invite) (ch Change) {
 	ch.leg(in.Leg, known(in.Record))
 	ch.after(answer)
 	ch.bye(old, "replaced") // RFC 3891 3: the replaced dialog is ended with a BYE
+	s.tellParker(&ch, &c, through)
 	if in.Leg == c.Other {
 		ch.introduce(&c, c.Caller)
 	} else {
@@ -166,8 +172,9 @@ func (s *State) transfer(now time.Time, c Call, in Invite) (ch Change) {
 	return ch
 }
 
-// become makes the new leg's party the caller.
+// become makes the new leg's party the caller, whom nobody tells about a pool.
 func (s *State) become(c *Call, in Invite) {
+	c.completed()
 	c.Caller, c.Name, c.URI, c.Self, c.Codec = in.Leg, in.Name, in.URI, in.Self, in.Codec
 }
 
@@ -203,8 +210,8 @@ func (s *State) room(p *place) error {
 	return nil
 }
 
-// park takes a new call into an orbit.
-func (s *State) park(now time.Time, p *place, in Invite) (ch Change, err error) {
+// park takes a new call into an orbit; through is the pool that was dialled, if any.
+func (s *State) park(now time.Time, p *place, through *pool, in Invite) (ch Change, err error) {
 	if err := s.room(p); err != nil {
 		return Change{}, &Refusal{p.Extension, "park", err}
 	}
@@ -213,19 +220,28 @@ func (s *State) park(now time.Time, p *place, in Invite) (ch Change, err error) 
 	if in.Referred {
 		c.Parker = s.parker(in.Parker)
 	}
+	c.through(through)
+	c.Consult = through != nil && !in.Referred
 	s.arm(now, &c)
 	ch.put(c)
 	ch.leg(in.Leg, known(in.Record))
-	ch.after(Answer{Leg: in.Leg, Call: c.ID, Orbit: p.Extension, Music: p.Music})
+	answer := Answer{Leg: in.Leg, Call: c.ID, Orbit: p.Extension, Music: p.Music}
+	if through != nil {
+		answer.Party = p.named()
+	}
+	ch.after(answer)
+	if in.Referred {
+		s.tellParker(&ch, &c, c.Pool)
+	}
 	ch.event(KindParked, &c, "")
 	ch.park = in.Leg
 	return ch, nil
 }
 
-// parker drops a return target that would come back to us: an orbit or a
+// parker drops a return target that would come back to us: an orbit, a pool or a
 // retrieve code.
 func (s *State) parker(uri string) string {
-	if ext, _ := s.route(user(uri)); s.places[ext] != nil {
+	if ext, _ := s.route(user(uri)); s.ours(ext) {
 		return ""
 	}
 	return uri

@@ -42,6 +42,14 @@ func (s *State) CallsAt(ext string) []Call {
 	return calls
 }
 
+// Lamp returns what a lamp shows that watches an orbit or a pool.
+func (s *State) Lamp(ext string) (View, bool) {
+	if p := s.pools[ext]; p != nil {
+		return p.view(), true
+	}
+	return s.View(ext)
+}
+
 // View returns an orbit as lamps and operators see it.
 func (s *State) View(ext string) (View, bool) {
 	p := s.places[ext]

@@ -81,6 +81,7 @@ func (o *Orbit) capacity() int {
 // Settings is what the decisions depend on besides the calls.
 type Settings struct {
 	Orbits        []Orbit
+	Pools         []Pool
 	RetrieveCodes []string      // dialled before an extension, such as "*4"
 	MaxCalls      int           // parked calls over all orbits; 0 = no limit
 	MaxTime       time.Duration // a parked call older than this is ended; 0 = never

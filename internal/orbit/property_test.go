@@ -22,6 +22,7 @@ func (c *chaos) arrive(t *rapid.T, in Invite) {
 	if in.Replaces != nil && in.Replaces.Leg != "" {
 		replaced = *c.w.legs[in.Replaces.Leg]
 	}
+	crowd := c.counts()
 	c.w.ask(in.Leg)
 	c.w.legs[in.Leg].arrival = replaced.arrival // RFC 3891: it takes that leg's place
 	c.w.legs[in.Leg].Orbit = replaced.Orbit
@@ -37,11 +38,19 @@ func (c *chaos) arrive(t *rapid.T, in Invite) {
 		}
 	case in.Replaces == nil && oldest != "" && leg.Peer != oldest:
 		t.Fatalf("retrieve from %s fetched %q, the oldest is %q", in.To, leg.Peer, oldest)
-	case in.Replaces == nil && (in.Shown != "" || code) && leg.State != "joined":
+	case in.Replaces == nil && (in.Shown != "" && c.pools[in.To] == nil || code) && leg.State != "joined":
 		t.Fatalf("a press or a code parked: %+v", leg)
 	}
 	if err == nil && in.Replaces == nil && leg.State == "music" {
 		p := c.places[leg.Orbit]
+		if pool := c.pools[in.To]; pool != nil {
+			if crowd[leg.Orbit] > 0 && pool.Overflow != leg.Orbit && c.pools[pool.Overflow] == nil {
+				t.Fatalf("pool %s parked %s with %d others in %s", in.To, in.Leg, crowd[leg.Orbit], leg.Orbit)
+			}
+			if !slices.Contains(pool.Orbits, leg.Orbit) && pool.Overflow == "" {
+				t.Fatalf("pool %s parked %s in %s", in.To, in.Leg, leg.Orbit)
+			}
+		}
 		if limit := p.capacity(); !p.Enabled || p.removed || c.drain || limit > 0 && p.count > limit || c.set.MaxCalls > 0 && c.parked > c.set.MaxCalls {
 			t.Fatalf("%s parked in %+v, %d parked of %d, draining %t", in.Leg, p, c.parked, c.set.MaxCalls, c.drain)
 		}
@@ -171,7 +180,11 @@ func TestProperties(t *testing.T) {
 }
 
 func sequence(t *rapid.T) {
-	c := &chaos{rig: newRig(small())}
+	set := small()
+	for i := range set.Pools {
+		set.Pools[i].Pick = Pick(rapid.IntRange(0, 3).Draw(t, "pick"))
+	}
+	c := &chaos{rig: newRig(set)}
 	actions := c.actions()
 	actions["plan"] = func(t *rapid.T) {
 		switch cmd := c.plan(t).(type) {

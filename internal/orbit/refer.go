@@ -84,44 +84,51 @@ func (s *State) refer(now time.Time, in Refer) (Change, error) {
 		return refuse(ErrGuarded)
 	}
 	ext, code := s.route(in.To)
-	p := s.places[ext]
 	switch {
 	case in.Replaces != nil && s.aliased(in.Replaces) != nil:
 		return s.fetch(e.Call, s.aliased(in.Replaces).Call, in)
 	case in.Replaces != nil && in.Replaces.Leg != "":
 		return s.meet(now, e.Call, in)
-	case p == nil || !in.Ours:
+	case !s.ours(ext) || !in.Ours:
 		return s.callFor(now, e.Call, in)
 	case in.Replaces != nil:
 		return refuse(ErrReplaces)
 	case !code && !in.Retrieve:
-		return s.move(now, e.Call, p, in)
-	case p.head == nil:
+		return s.move(now, e.Call, ext, in)
+	}
+	head := s.head(ext)
+	if head == nil {
 		return Change{}, &Refusal{ext, "retrieve", ErrNothing}
 	}
-	return s.fetch(e.Call, p.head.Call, in)
+	return s.fetch(e.Call, head.Call, in)
 }
 
 // move parks whoever the leg is joined with: the leg's party is the parker.
-func (s *State) move(now time.Time, c Call, p *place, in Refer) (ch Change, err error) {
+func (s *State) move(now time.Time, c Call, ext string, in Refer) (ch Change, err error) {
 	if c.At != "" {
-		return ch, &Refusal{p.Extension, "park", ErrRefer}
+		return ch, &Refusal{ext, "park", ErrRefer}
+	}
+	p, through, err := s.lot(ext, in.Leg)
+	if err != nil {
+		return ch, err
 	}
 	if err := s.room(p); err != nil {
 		return ch, &Refusal{p.Extension, "park", err}
 	}
 	c = c.without(in.Leg)
-	s.moveTo(now, &ch, &c, p, c.By.Self)
+	s.moveTo(now, &ch, &c, p, through, c.By.Self)
 	ch.report(in.Leg, transferDone)
 	return ch, nil
 }
 
 // moveTo parks the caller who is left of a bridged call.
-func (s *State) moveTo(now time.Time, ch *Change, c *Call, p *place, parker string) {
+func (s *State) moveTo(now time.Time, ch *Change, c *Call, p *place, through *pool, parker string) {
+	c.through(through)
 	c.At, c.Home, c.Seq, c.Since = p.Extension, p.Extension, s.seq+1, now
 	s.parkFor(now, c, parker)
 	ch.put(*c)
 	ch.after(Park{c.Caller, c.ID, c.Home, p.Music})
+	s.tellParker(ch, c, c.Pool)
 	ch.event(KindParked, c, "")
 }
 
@@ -198,12 +205,14 @@ func (s *State) adopt(now time.Time, ch *Change, c, from Call) {
 	if parker == "" {
 		parker = c.Self
 	}
+	through := c.completed()
 	c.is(from.Caller, from.identity(), from.Codec)
 	c.Told = c.Told || from.Told
 	s.parkFor(now, &c, parker)
 	ch.Del = append(ch.Del, from.ID)
 	ch.put(c)
 	ch.after(Park{c.Caller, c.ID, c.Home, s.settings(c.At).Music})
+	s.tellParker(ch, &c, through)
 	ch.event(KindTransferred, &c, "")
 }
 

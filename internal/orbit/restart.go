@@ -55,7 +55,11 @@ func (s *State) Owed() []Effect {
 		switch c := &calls[i]; c.Phase {
 		case Parked:
 			music := s.settings(c.At).Music
-			owed = append(owed, Answer{Leg: c.Caller, Call: c.ID, Orbit: c.Home, Music: music}, Play{c.Caller, music})
+			answer := Answer{Leg: c.Caller, Call: c.ID, Orbit: c.Home, Music: music}
+			if p := s.places[c.At]; c.Pool != "" && p != nil {
+				answer.Party = p.named()
+			}
+			owed = append(owed, answer, Play{c.Caller, music})
 		case Retrieving, Bridged:
 			if c.Handing == HandingOn {
 				continue // their phone will say

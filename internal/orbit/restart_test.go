@@ -15,6 +15,7 @@ import (
 // checks what that made of each call.
 func (r *rig) restarted() error {
 	before, legs := r.Snapshot()
+	r.turned() // nobody has been told anything yet
 	if err := r.step(Restart{}); err != nil {
 		return err
 	}
@@ -92,7 +93,11 @@ func (r *rig) owes(owed []Effect) error {
 			want = []Effect{Bye{id, "restarted"}}
 		case e.Phase == Parked:
 			music := r.settings(e.At).Music
-			want = []Effect{Answer{Leg: id, Call: e.ID, Orbit: e.Home, Music: music}, Play{id, music}}
+			answer := Answer{Leg: id, Call: e.ID, Orbit: e.Home, Music: music}
+			if e.Pool != "" {
+				answer.Party = r.places[e.At].named()
+			}
+			want = []Effect{answer, Play{id, music}}
 		case id == e.Caller:
 			want = []Effect{Answer{Leg: id, Call: e.ID, Orbit: e.Home, Peer: e.Other}, Bridge{
 				Leg: id, Peer: e.Other, Direct: e.Phase == Bridged && r.settings(e.Home).Retrieve == RetrieveDirect}}

@@ -134,7 +134,8 @@ func (r *Runner) Run(ctx context.Context) {
 	for _, e := range r.state.Owed() {
 		r.world.Carry(e)
 	}
-	for _, ext := range r.state.Extensions() {
+	r.state.turned()
+	for _, ext := range slices.Concat(r.state.Extensions(), r.state.PoolExtensions()) {
 		r.show(ext)
 	}
 	timer := time.NewTimer(time.Hour)
@@ -203,6 +204,7 @@ func (r *Runner) decide(now time.Time, c Command) error {
 	added := r.state.added(&ch)
 	shown = slices.DeleteFunc(shown, func(ext string) bool { return slices.Contains(added, ext) })
 	r.state.Apply(ch)
+	shown = append(shown, r.state.turned()...)
 	for _, ext := range added { // nothing durable shows in an orbit without calls
 		r.show(ext)
 	}
@@ -260,6 +262,7 @@ func (r *Runner) flush() {
 		r.first++
 		if h.err != nil && h.change.park != "" && !r.state.fetched(h.change.park) {
 			_ = r.decide(time.Now(), Undo{h.change.park}) // never refused
+			r.showPools(h.shown)
 			continue
 		}
 		for _, e := range h.change.After {
@@ -274,8 +277,18 @@ func (r *Runner) flush() {
 	}
 }
 
+// showPools shows those that are pools of some extensions: a park that is taken back
+// may not be what filled one, for others have come and gone since.
+func (r *Runner) showPools(exts []string) {
+	for _, ext := range exts {
+		if r.state.pools[ext] != nil {
+			r.show(ext)
+		}
+	}
+}
+
 func (r *Runner) show(ext string) {
-	if v, ok := r.state.View(ext); ok {
+	if v, ok := r.state.Lamp(ext); ok {
 		r.world.Show(v)
 	} else {
 		r.world.Show(View{Orbit: ext, State: "free", Gone: true})

@@ -17,6 +17,7 @@ type State struct {
 	codes []string // longest first
 
 	places map[string]*place // by extension
+	pools  map[string]*pool  // by extension
 	calls  map[string]*entry // by call id
 	legs   map[string]leg
 	alias  map[string]*entry // by the alias's Call-ID
@@ -24,6 +25,8 @@ type State struct {
 	parked int    // calls in an orbit
 	seq    uint64 // of the last place given out
 	drain  bool
+
+	stirred []*pool // their lamps may have to be told otherwise
 }
 
 // leg is what the state knows of a leg: whose it is, and its snapshot.
@@ -55,6 +58,7 @@ func NewState(set Settings) *State {
 	for _, o := range set.Orbits {
 		s.places[o.Extension] = &place{Orbit: o}
 	}
+	s.pools = newPools(set.Pools, s.places, nil)
 	return s
 }
 
@@ -74,6 +78,7 @@ func (s *State) Apply(ch Change) {
 		if e := s.calls[id]; e != nil {
 			s.remove(e)
 			delete(s.calls, id)
+			s.sit(s.places[e.At])
 			s.sweep(e.At)
 		}
 	}
@@ -93,7 +98,11 @@ func (s *State) Apply(ch Change) {
 		before := e.At
 		e.Call = c
 		s.insert(e)
-		s.sweep(before)
+		if before != c.At {
+			s.sit(s.places[before])
+			s.sweep(before)
+		}
+		s.sit(s.places[c.At])
 	}
 	for id, record := range ch.Legs {
 		if record == nil {

@@ -18,19 +18,23 @@ type Summon struct {
 // summon keeps a place for somebody who is called into it. Whoever is at the other
 // end of a leg of ours is there already.
 func (s *State) summon(now time.Time, in Summon) (ch Change, err error) {
-	ext, code := s.route(in.At)
-	p := s.places[ext]
-	if p == nil || code {
+	dialled, code := s.route(in.At)
+	if code {
 		return ch, fmt.Errorf("refer at %q: %w", in.At, ErrUnknown)
 	}
+	p, through, err := s.lot(dialled, in.Leg)
+	if err != nil {
+		return ch, err
+	}
+	ext := p.Extension
 	if err := s.room(p); err != nil {
 		return ch, &Refusal{ext, "park", err}
 	}
 	whom, _ := s.route(in.To)
 	switch {
 	case in.Replaces != nil && in.Replaces.Leg != "":
-		return s.summonPeer(now, p, in)
-	case in.Replaces != nil && s.aliased(in.Replaces) != nil, in.Ours && s.places[whom] != nil:
+		return s.summonPeer(now, p, through, in)
+	case in.Replaces != nil && s.aliased(in.Replaces) != nil, in.Ours && s.ours(whom):
 		return ch, fmt.Errorf("refer at %q to %q: %w", in.At, in.To, ErrRefer)
 	case in.Target == "":
 		return ch, fmt.Errorf("refer at %q to %q: %w", in.At, in.To, ErrTarget)
@@ -39,6 +43,7 @@ func (s *State) summon(now time.Time, in Summon) (ch Change, err error) {
 		ID: in.Leg, At: ext, Home: ext, Seq: s.seq + 1, Since: now, Due: now.Add(transferRing), Attempt: 1,
 		Phase: Inviting, Left: in.Leg, Outside: true, Parker: s.parker(in.Parker),
 	}
+	c.through(through)
 	c.is(c.ID+"."+strconv.Itoa(c.Attempt), Identity{URI: in.Target, Self: in.Target}, "")
 	ch.put(c)
 	ch.leg(c.Left, []byte{})
@@ -51,7 +56,7 @@ func (s *State) summon(now time.Time, in Summon) (ch Change, err error) {
 
 // summonPeer parks whoever is joined with a leg of ours that the REFER asks to
 // replace: their phone is behind us.
-func (s *State) summonPeer(now time.Time, p *place, in Summon) (ch Change, err error) {
+func (s *State) summonPeer(now time.Time, p *place, through *pool, in Summon) (ch Change, err error) {
 	e, err := s.replaceable(now, in.Replaces)
 	switch {
 	case err != nil:
@@ -62,7 +67,7 @@ func (s *State) summonPeer(now time.Time, p *place, in Summon) (ch Change, err e
 		return ch, fmt.Errorf("refer at %q with replaces: %w", in.At, ErrRefer)
 	}
 	c := e.Call.without(in.Replaces.Leg)
-	s.moveTo(now, &ch, &c, p, in.Parker)
+	s.moveTo(now, &ch, &c, p, through, in.Parker)
 	ch.report(in.Leg, transferDone)
 	ch.bye(in.Replaces.Leg, "replaced") // RFC 3891 3
 	return ch, nil
@@ -91,6 +96,9 @@ func (s *State) transferred(now time.Time, ch *Change, c Call, in Answered) {
 		c.Codec, c.Told = in.Codec, true // that the orbit calls
 		s.parkFor(now, &c, parker)
 		ch.after(Park{c.Caller, c.ID, c.Home, s.settings(c.At).Music})
+		if kind == KindParked {
+			s.tellParker(ch, &c, c.Pool)
+		}
 		ch.put(c)
 	}
 	ch.leg(in.Leg, known(in.Record))

@@ -2,6 +2,7 @@ package orbit
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -68,8 +69,11 @@ func (w *world) carry(e Effect) {
 		w.part(p)
 		p.State, p.Music = "music", e.Music
 	case Say:
-		if p.State == "ringing" {
+		switch p.State {
+		case "ringing":
 			p.State = "asked"
+		case "music":
+			p.Music = e.Then
 		}
 		w.said = append(w.said, e)
 	case Park:
@@ -172,6 +176,7 @@ type rig struct {
 	w       *world
 	now     time.Time
 	events  []Event
+	lit     []string            // pools whose lamp was told to change
 	crowd   map[string]int      // calls that orbits had when they were last configured
 	changed bool                // the state was restored, perhaps under other settings
 	through func(Command) error // a runner that decides instead
@@ -257,13 +262,29 @@ func (r *rig) apply(ch Change) error {
 	if err := r.foundLegs(&ch); err != nil {
 		return err
 	}
-	touched, views := r.touched(&ch), r.views()
+	touched, views, pools := r.touched(&ch), r.views(), map[string]bool{}
+	for ext := range r.pools {
+		pools[ext] = true
+	}
 	alone := r.alone(&ch)
 	r.Apply(ch)
 	for _, ext := range alone {
 		r.crowd[ext] = max(r.crowd[ext], r.places[ext].count)
 	}
 	r.disk.write(ch)
+	turned := r.turned()
+	for _, ext := range turned {
+		if v, _ := r.Lamp(ext); reflect.DeepEqual(views[ext], v) {
+			return fmt.Errorf("the lamp of pool %s is told what it shows: %+v", ext, v)
+		}
+	}
+	for _, ext := range touched {
+		if pools[ext] != (r.pools[ext] != nil) {
+			r.lit = append(r.lit, ext)
+		}
+	}
+	r.lit = append(r.lit, turned...)
+	touched = append(touched, turned...)
 	if ch.Settings != nil {
 		r.crowd = r.counts()
 	}

@@ -19,6 +19,12 @@ func settings(c *config.Config) orbit.Settings {
 	for i := range c.Orbits {
 		set.Orbits = append(set.Orbits, orbitSettings(&c.Orbits[i]))
 	}
+	for i := range c.Pools {
+		p := &c.Pools[i]
+		set.Pools = append(set.Pools, orbit.Pool{
+			Extension: p.Extension, Orbits: p.Orbits, Pick: picks[p.Pick], Overflow: p.Overflow, Announce: p.Announce, Message: p.Message,
+		})
+	}
 	return set
 }
 
@@ -32,6 +38,10 @@ var retrieves = map[string]orbit.Retrieve{
 
 var actions = map[string]orbit.Action{
 	"parker": orbit.ToParker, "fallback": orbit.ToFallback, "keep": orbit.Keep,
+}
+
+var picks = map[string]orbit.Pick{
+	"first": orbit.PickFirst, "next": orbit.PickNext, "random": orbit.PickRandom, "longest-free": orbit.PickLongestFree,
 }
 
 func orbitSettings(o *config.Orbit) orbit.Orbit {

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/rs/zerolog"
@@ -22,12 +23,12 @@ type world struct {
 	views map[string]orbit.View
 }
 
-// newWorld returns a world that knows every orbit of a state from the start: a
+// newWorld returns a world that knows every orbit and pool of a state from the start: a
 // phone may subscribe as soon as SIP is served, before the state's owner runs.
 func newWorld(log zerolog.Logger, op *operators, state *orbit.State) *world {
 	w := &world{log: log, operators: op, views: map[string]orbit.View{}}
-	for _, ext := range state.Extensions() {
-		w.views[ext], _ = state.View(ext)
+	for _, ext := range slices.Concat(state.Extensions(), state.PoolExtensions()) {
+		w.views[ext], _ = state.Lamp(ext)
 	}
 	return w
 }

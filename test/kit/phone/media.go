@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -22,6 +23,7 @@ type Media struct {
 	pt     uint8 // to send with
 	event  uint8
 	got    []RTP
+	tape   *[]byte       // payload in the order that it came; nil = not kept
 	talk   chan struct{} // closed to fall silent; nil = silent
 	voice  byte          // what is said
 	seq    uint16
@@ -100,8 +102,25 @@ func (m *Media) read(conn *fakenet.Conn) {
 		}
 		m.mu.Lock()
 		m.got = append(m.got, r)
+		if m.tape != nil {
+			*m.tape = append(*m.tape, b[12:n]...)
+		}
 		m.mu.Unlock()
 	}
+}
+
+// Record keeps the sound that comes from now on.
+func (m *Media) Record() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.tape = new([]byte)
+}
+
+// Tape is what has been recorded, as it was encoded.
+func (m *Media) Tape() []byte {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(*m.tape)
 }
 
 // aim takes where to send to from the other end's SDP, if there is one.
