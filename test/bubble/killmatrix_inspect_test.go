@@ -130,7 +130,7 @@ func (st *stage) lamps(o kit.Outage) {
 	}
 }
 
-// counted checks that parkd has as many callers in 701 as there are phones that
+// counted checks that parkd has as many callers in orbits as there are phones that
 // hear its music or have put it on hold. One who hung up around the outage, or
 // the first of several, may not have been heard.
 func (st *stage) counted(o kit.Outage) {
@@ -152,7 +152,7 @@ func (st *stage) counted(o kit.Outage) {
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	st.T.Errorf("%d calls in the orbit, and %d callers there; %d have left it", n, low, high)
+	st.T.Errorf("%d calls in orbits, and %d callers there; %d have left it", n, low, high)
 }
 
 func (st *stage) onHold(c *phone.Call) bool {
@@ -161,16 +161,14 @@ func (st *stage) onHold(c *phone.Call) bool {
 	return st.held == c
 }
 
-// inOrbit lists the calls in 701 as operators see them.
+// inOrbit lists the calls in orbits as operators see them.
 func (st *stage) inOrbit() (ids []string) {
-	var page struct {
-		Calls []struct{ ID, State string }
-	}
-	_, body := st.Operator.Do("GET", "/orbits/701")
-	if json.Unmarshal([]byte(body), &page) != nil {
+	var calls []struct{ ID, State string }
+	_, body := st.Operator.Do("GET", "/calls")
+	if json.Unmarshal([]byte(body), &calls) != nil {
 		return nil
 	}
-	for _, c := range page.Calls {
+	for _, c := range calls {
 		if c.State != "bridged" {
 			ids = append(ids, c.ID)
 		}

@@ -13,6 +13,7 @@ import (
 type scene struct {
 	play  func(*stage)
 	orbit func(*config.Orbit) // of 701; nil = as built in
+	pool  func(*config.Pool)  // of 701 and 702; nil = there is none
 	short bool                // no outage of minutes: the phone itself would hang up
 }
 
@@ -51,6 +52,8 @@ var scenes = map[string]scene{
 	"consultation by identity":     {play: consultByIdentity, orbit: returnsToParker},
 	"connected line":               {play: connectedLine},
 	"handed off":                   {play: handedOffScene, orbit: refers},
+	"transfer into a pool":         {play: poolTransfer, pool: tells},
+	"consultation with a pool":     {play: poolConsultation, pool: tells},
 }
 
 func keyed(o *config.Orbit) { o.Transfer = config.Transfer{Enabled: true, Key: "0"} }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"parkd/internal/config"
 	"parkd/test/kit"
 )
 
@@ -71,6 +72,9 @@ func scenePlan(sc scene, disk time.Duration, cuts ...kit.Cut) kit.Plan {
 	p := kit.Plan{Disk: disk, Cuts: cuts, Operator: true}
 	if sc.orbit != nil {
 		p.Configure = kit.Orbit("701", sc.orbit)
+	}
+	if sc.pool != nil {
+		p.Configure = pool(func(p *config.Pool) { p.Orbits = p.Orbits[:2]; sc.pool(p) })
 	}
 	return p
 }

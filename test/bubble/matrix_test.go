@@ -46,6 +46,7 @@ var scripts = map[string]script{
 	"holds within a bridge":       {play: heldWithinABridge},
 	"media past parkd":            {play: ledPastParkd, configure: kit.Orbit("701", direct)},
 	"handed off":                  {play: handedOff, configure: handed},
+	"consultation with a pool":    {play: consultedWithPool, configure: pool(tells)},
 }
 
 // fates are what can happen to a packet: it comes after its first
@@ -294,6 +295,25 @@ func keysByInfo(s *kit.Site) {
 	time.Sleep(trouble)
 	joined(s, fetched, parked)
 	hangup(fetched, parked)
+}
+
+func consultedWithPool(s *kit.Site) {
+	bob, alice := s.Phone("bob"), s.Phone("alice")
+	watch := bob.Subscribe("700")
+	consult := bob.Call("700", phone.Opts{Headers: []string{phone.Updates}})
+	time.Sleep(trouble)
+	parked := alice.Call("700", phone.Opts{Replaces: consult.Replaces(), ReferredBy: bob.URI()})
+	consult.ExpectEnd(trouble)
+	time.Sleep(trouble)
+	hearsMusic(s, parked)
+	if m := bob.Got("MESSAGE"); len(m) != 1 || m[0].Body != "alice is parked on 701" {
+		s.T.Errorf("bob was sent %v", m)
+	}
+	fetched := bob.Call("*4701", phone.Opts{})
+	joined(s, fetched, parked)
+	hangup(fetched, parked)
+	watch.Refresh(0).Expect(200)
+	watch.AwaitEnd(trouble)
 }
 
 func connectedLineFollows(s *kit.Site) {
