@@ -16,11 +16,12 @@ func (st *stage) referAgain(start time.Time, r *phone.Response) {
 	time.Sleep(time.Second)
 }
 
-// answer has somebody pick up whatever rings until they are joined with a caller;
-// nil if nothing comes of it.
-func (st *stage) answer(p *phone.Phone, caller *phone.Call) (now *phone.Call) {
+// answer has somebody pick up whatever rings until they are joined with a caller,
+// while something else goes on; nil if nothing comes of it.
+func (st *stage) answer(p *phone.Phone, caller *phone.Call, meanwhile func()) (now *phone.Call) {
 	var picked []*phone.Call
-	st.eventually(prompt, func() bool {
+	st.eventually(callOff+prompt, func() bool {
+		meanwhile()
 		if c := p.Rings(0); c != nil {
 			c.Reply(180)
 			c.PickupLate()
@@ -52,7 +53,7 @@ func transferOn(st *stage) {
 	st.release(fetched)
 	for start := time.Now(); ; {
 		r := fetched.Refer(to(dave)).Tx.Wait(answers)
-		if now := st.answer(dave, c); now != nil {
+		if now := st.answer(dave, c, func() {}); now != nil {
 			st.keep(now)
 			st.leave(fetched)
 			st.hangup(now, c)
@@ -78,4 +79,37 @@ func parkAgain(st *stage) {
 		}
 		st.referAgain(start, r)
 	}
+}
+
+// transferInVain: the retriever hangs up early, and the target is busy.
+func transferInVain(st *stage) {
+	alice, bob, dave := st.Phone("alice"), st.Phone("bob"), st.Phone("dave")
+	c := st.park(alice, referred(bob))
+	fetched := st.fetch(bob, c, code)
+	st.release(fetched)
+	start := time.Now()
+	for {
+		r := fetched.Refer(to(dave)).Tx.Wait(answers)
+		ring := dave.Rings(prompt)
+		if ring == nil {
+			st.referAgain(start, r)
+			continue
+		}
+		ring.Reply(180)
+		time.Sleep(musicWithin + brief) // the inspector has listened
+		st.release(c)                   // to a bob who has gone, until parkd hears of that
+		st.leave(fetched)
+		ring.Reply(486)
+		break
+	}
+	now := st.answer(bob, c, func() {
+		if again := dave.Rings(0); again != nil { // for the REFER that bob's phone has sent again
+			again.Reply(486)
+		}
+	})
+	if now == nil {
+		st.T.Fatal("bob is not called back")
+	}
+	st.keep(now)
+	st.hangup(now, c)
 }
