@@ -228,12 +228,29 @@ func (l *Leg) hangup(e orbit.Bye) {
 // answered or has timed out.
 func (l *Leg) sendBye(reason string) {
 	l.confirm()
-	if l.refer.open {
+	referring := l.refer.open
+	if referring {
 		l.refer.report(sip.StatusRequestTerminated)
 	}
 	l.settle(ending)
 	l.port.Close()
 	l.log.Info().Str("reason", reason).Msg("leg released")
+	if referring {
+		l.after(notifyFirst, func() { l.bid(reason) })
+		return
+	}
+	l.bid(reason)
+}
+
+// notifyFirst is by how much a BYE follows the last NOTIFY of a REFER: each goes its
+// own way.
+const notifyFirst = 20 * time.Millisecond
+
+// bid sends the BYE.
+func (l *Leg) bid(reason string) {
+	if l.state != ending {
+		return
+	}
 	req, err := l.dialog.NewRequest(sip.BYE)
 	if err != nil {
 		l.log.Error().Err(err).Msg("no bye possible")

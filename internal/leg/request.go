@@ -77,10 +77,10 @@ func (l *Leg) byed(req *sipua.Request) {
 	l.outbound.answer = nil
 	l.part()
 	l.settle(ending)
-	l.refer.close("noresource") // what it asked for goes on
 	l.port.Close()
 	answer := func() {
 		l.reply(req, sip.StatusOK)
+		l.refer.close("noresource") // what it asked for goes on
 		l.finish(0)
 	}
 	if l.reported {
