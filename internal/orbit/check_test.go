@@ -287,7 +287,11 @@ func (r *rig) checkHears(c *Call) error {
 		return nil
 	}
 	waits, ext := c.waiting()
-	if p := r.w.legs[waits]; waits != "" && (p.State != "music" || p.Music != r.settings(ext).Music) {
+	music := r.settings(ext).Music
+	if place := r.places[ext]; c.Phase == Transferring && waits != "" && (place == nil || place.removed) {
+		music = r.w.legs[waits].Music // of an orbit that may be gone by now: it goes on
+	}
+	if p := r.w.legs[waits]; waits != "" && (p.State != "music" || p.Music != music) {
 		return fmt.Errorf("who waits is %+v", p)
 	}
 	state := "ringing"
