@@ -113,9 +113,10 @@ func (l *Leg) sendInfo(k orbit.Key, done func(code int)) {
 }
 
 // pressEvent sends a key as telephone-event (RFC 4733). Where that cannot be done,
-// refused says why the other way was not taken.
+// refused says why the other way was not taken. Who is sent media past us expects no
+// packets of ours.
 func (l *Leg) pressEvent(k orbit.Key, refused int, done func(code int)) {
-	if l.state == confirmed && l.port.Press(k.Digit, pressed(k)) {
+	if l.state == confirmed && l.local.Elsewhere.IsZero() && l.port.Press(k.Digit, pressed(k)) {
 		refused = sip.StatusOK
 	}
 	done(refused)

@@ -317,6 +317,26 @@ func TestKeysPastParkd(t *testing.T) {
 	})
 }
 
+// Keys by INFO go through parkd as ever; as packets they could not.
+func TestKeysByInfoBesideMediaPastParkd(t *testing.T) {
+	for name, code := range map[string]int{"taken": 200, "refused": 415} {
+		t.Run(name, func(t *testing.T) {
+			runDirect(t, func(s *kit.Site) {
+				alice, bob := s.Phone("alice"), s.Phone("bob")
+				parked := park(alice, bob)
+				fetched := straight(s, bob, parked)
+				alice.Auto("INFO", code)
+				fetched.Info("dtmf-relay", '5').Expect(code)
+				if n := len(parked.Got("INFO")); n != 1 {
+					s.T.Errorf("%d INFOs, want 1", n)
+				}
+				talkDirectly(s, parked, fetched)
+				goodbye(s, parked, fetched)
+			})
+		})
+	}
+}
+
 // Whoever comes in between: the media comes back first, and goes past parkd again
 // when the new two are joined.
 func TestADirectCallIsTransferred(t *testing.T) {
