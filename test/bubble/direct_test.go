@@ -485,3 +485,30 @@ func TestTheLogTellsWhichWayMediaGoes(t *testing.T) {
 		goodbye(s, parked, fetched)
 	})
 }
+
+// Parked again, the caller hears music of parkd's, be they held before.
+func TestADirectCallIsParkedAgain(t *testing.T) {
+	for _, held := range []bool{false, true} {
+		t.Run(map[bool]string{false: "talking", true: "held"}[held], func(t *testing.T) {
+			runDirect(t, func(s *kit.Site) {
+				alice, bob := s.Phone("alice"), s.Phone("bob")
+				parked := park(alice, bob)
+				fetched := straight(s, bob, parked)
+				if held {
+					fetched.Change(phone.SDP{Direction: "inactive"})
+					isTold(s, parked, "inactive")
+				}
+				fetched.Media.Quiet() // its phone sends to alice until it hangs up
+				fetched.Refer("sip:702@10.0.0.1").Accepted().Ends(time.Second, 200)
+				s.Wait(50 * time.Millisecond)
+				isTold(s, parked, "sendrecv")
+				hearsMusic(s, parked)
+				if at := parked.Media.Remote().Addr(); at != kit.Server.Addr() {
+					s.T.Errorf("the caller sends to %v", at)
+				}
+				fetched.Hangup()
+				goodbye(s, bob.Call("*4702", phone.Opts{}), parked)
+			})
+		})
+	}
+}
