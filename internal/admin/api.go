@@ -77,7 +77,7 @@ type orbitJSON struct {
 type callJSON struct {
 	ID        string     `json:"id"`
 	Orbit     string     `json:"orbit,omitempty"` // only where the orbit does not stand around it
-	State     string     `json:"state"`           // parked retrieving returning bridged
+	State     string     `json:"state"`           // parked retrieving returning bridged transferring inviting
 	Caller    partyJSON  `json:"caller"`
 	With      *partyJSON `json:"with,omitempty"` // whom they are joined with, or who is rung
 	ParkedBy  string     `json:"parked_by"`

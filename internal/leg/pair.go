@@ -1,6 +1,8 @@
 package leg
 
 import (
+	"time"
+
 	"github.com/emiago/sipgo/sip"
 
 	"parkd/internal/dialog"
@@ -81,9 +83,17 @@ func (l *Leg) part() {
 	})
 }
 
-// alone forgets the other leg.
+// homeAfter is how long a party whose media flowed past us is given to hang up, or to
+// be joined with somebody else, before it is told to send to us.
+const homeAfter = 200 * time.Millisecond
+
+// alone forgets the other leg. Whoever still sends to the other party, as after a
+// REFER that has parked that one, is told to stop.
 func (l *Leg) alone() {
 	l.partner = nil
+	if !l.accepted.elsewhere.IsZero() {
+		l.after(homeAfter, l.catchUp)
+	}
 	l.unlead()
 	l.closed = false
 	l.declined = nil

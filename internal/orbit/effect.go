@@ -241,7 +241,7 @@ func (ch *Change) event(k Kind, c *Call, detail string) {
 // CallView is a call as operators see it.
 type CallView struct {
 	ID      string
-	State   string // parked retrieving returning bridged transferring inviting
+	State   string // parked retrieving returning bridged transferring inviting transferring inviting
 	Orbit   string // the orbit it is in, or was in before it was bridged
 	Caller  Party
 	With    Party // whom they are joined with, or who is rung; zero while parked
