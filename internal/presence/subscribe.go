@@ -106,8 +106,8 @@ func (n *Notifier) read(r *sipua.Request) (Subscription, terms, *refusal) {
 	// The resource is the user of the Request-URI, else of To; user=phone and
 	// other parameters do not matter.
 	entity := r.Recipient
-	if sipua.UserOf(&entity) == "" && r.To() != nil {
-		entity = r.To().Address
+	if to := r.To(); to != nil && (sipua.UserOf(&entity) == "" || retargeted(&entity, &to.Address)) {
+		entity = to.Address
 	}
 	user := sipua.UserOf(&entity)
 	rec := Subscription{User: user, Entity: entity.String(), Event: t.event, EventID: t.id, Accept: t.accept, Since: time.Now()}
@@ -133,6 +133,13 @@ func (n *Notifier) read(r *sipua.Request) (Subscription, terms, *refusal) {
 	rec.Dialog.NAT = behindNAT(r, rec.Dialog)
 	rec.Expires = rec.Since.Add(t.expires)
 	return rec, t, nil
+}
+
+// retargeted reports whether a registrar has put our Contact in the place of what
+// the phone has subscribed to (RFC 3261 16.5), which then stands in To only: some
+// phones look at nothing else than a document whose entity is just that.
+func retargeted(uri, to *sip.Uri) bool {
+	return sipua.UserOf(uri) == sipua.UserOf(to) && !strings.EqualFold(uri.Host, to.Host)
 }
 
 // watcher fills in who subscribes.

@@ -344,3 +344,27 @@ func TestOptionsAndOthersInDialog(t *testing.T) {
 		}
 	})
 }
+
+// A document's entity is what the phone has subscribed to, by whatever way that
+// reached us.
+func TestEntity(t *testing.T) {
+	for name, row := range map[string]struct{ uri, to, want string }{
+		"straight":                   {"sip:701@192.0.2.1", "sip:701@192.0.2.1", "sip:701@192.0.2.1"},
+		"a parameter":                {"sip:701@192.0.2.1;user=phone", "sip:701@192.0.2.1", "sip:701@192.0.2.1;user=phone"},
+		"a port":                     {"sip:701@192.0.2.1:5060", "sip:701@192.0.2.1", "sip:701@192.0.2.1:5060"},
+		"registered":                 {"sip:701@192.0.2.1:5060;ob", "sip:701@pbx.example.com", "sip:701@pbx.example.com"},
+		"registered by another name": {"sip:701@192.0.2.1:5060", "sip:sales@pbx.example.com", "sip:701@192.0.2.1:5060"},
+		"no user":                    {"sip:192.0.2.1", "sip:701@192.0.2.1", "sip:701@192.0.2.1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(b *bed) {
+				p := b.phone("192.0.2.9:5060")
+				p.subscribe(row.uri, "To: <"+row.to+">")
+				synctest.Wait()
+				if n := p.last(); n.entity != row.want {
+					t.Errorf("entity %q, want %q", n.entity, row.want)
+				}
+			})
+		})
+	}
+}

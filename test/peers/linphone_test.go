@@ -89,6 +89,16 @@ func (s *scene) linphone(user string, host int, tone float64, auto bool, registr
 	return l
 }
 
+// second holds the call that there is, and makes a second one.
+func (l *linphone) second(s *scene, to string) {
+	s.Helper()
+	l.say(s, "pause")
+	l.expect(s, "paused", 1)
+	before := l.printed("Media streams established")
+	l.say(s, "call "+to)
+	l.expect(s, "Media streams established", before+1)
+}
+
 // heard is what it received. It is written to the file when the call ends.
 func (l *linphone) heard() sound { return newestWAV(l.recording) }
 

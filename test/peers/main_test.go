@@ -15,7 +15,7 @@ import (
 
 // scenariosAtOnce is how many scenarios run side by side: they mostly wait for
 // ringing, pacing and sound, so there may be more of them than cores.
-const scenariosAtOnce = "6"
+const scenariosAtOnce = "8"
 
 var (
 	suiteDir  string // binaries of this run; removed at its end

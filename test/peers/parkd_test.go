@@ -32,13 +32,15 @@ type config struct {
 	park     string
 	defaults string
 	orbits   string
+	pools    string
+	media    string // more keys of media: `, announcements: ...`
 	store    string // memory unless told
 }
 
 const parkdConfig = `log: {level: trace, format: json}
 data_dir: %[1]s/data
 sip: {listen: ["udp://%[2]s", "tcp://%[2]s"%[4]s]%[5]s}
-media: {ports: 10000-14999, music_dir: %[1]s/music}
+media: {ports: 10000-14999, music_dir: %[1]s/music%[7]s}
 admin: {listen: "%[3]s:8080"}
 store: {kind: %[6]s}
 `
@@ -55,8 +57,8 @@ func (s *scene) parkd(c config) *parkd {
 	if c.store == "" {
 		c.store = "memory"
 	}
-	fmt.Fprintf(&b, parkdConfig, home, s.sip(hostParkd), ip, c.listen, c.sip, c.store)
-	for key, value := range map[string]string{"access": c.access, "park": c.park, "defaults": c.defaults, "orbits": c.orbits} {
+	fmt.Fprintf(&b, parkdConfig, home, s.sip(hostParkd), ip, c.listen, c.sip, c.store, c.media)
+	for key, value := range map[string]string{"access": c.access, "park": c.park, "defaults": c.defaults, "orbits": c.orbits, "pools": c.pools} {
 		if value != "" {
 			fmt.Fprintf(&b, "%s: %s\n", key, value)
 		}
@@ -140,6 +142,22 @@ func (p *parkd) giveBack(id string) {
 	}
 }
 
+// remove ends a call as an operator does, and returns the status.
+func (p *parkd) remove(id string) int {
+	p.s.Helper()
+	req, err := http.NewRequest(http.MethodDelete, p.api+"/api/v1/calls/"+id, nil)
+	if err != nil {
+		p.s.Fatal(err)
+	}
+	client := http.Client{Timeout: 5 * time.Second}
+	res, err := client.Do(req)
+	if err != nil {
+		p.s.Fatalf("DELETE %s: %v", id, err)
+	}
+	res.Body.Close()
+	return res.StatusCode
+}
+
 func (p *parkd) orbit(extension string) orbitState {
 	p.s.Helper()
 	var o orbitState
@@ -170,6 +188,28 @@ func (p *parkd) watched(extension string, n int) {
 func (p *parkd) empty() {
 	p.s.Helper()
 	p.s.eventually(func() bool { return !strings.Contains(p.get("/api/v1/calls"), `"id"`) }, "parkd has no calls left")
+}
+
+// metric is a figure of the server's, by all that stands before its value.
+func (p *parkd) metric(name string) int {
+	p.s.Helper()
+	for line := range strings.Lines(p.get("/metrics")) {
+		if text, ok := strings.CutPrefix(strings.TrimSpace(line), name+" "); ok {
+			n, err := strconv.ParseFloat(text, 64)
+			if err != nil {
+				p.s.Fatalf("%q: %v", line, err)
+			}
+			return int(n)
+		}
+	}
+	p.s.Fatalf("no metric %s", name)
+	return 0
+}
+
+// packets is how many RTP packets it has sent.
+func (p *parkd) packets() int {
+	p.s.Helper()
+	return p.metric(`parkd_rtp_packets_total{direction="out"}`)
 }
 
 // uri is a user at this server, or at the proxy in front of it.

@@ -15,6 +15,7 @@ func TestOrbitIsAnExtensionOfKamailio(t *testing.T) {
 	for _, transport := range []string{"udp", "tcp"} {
 		t.Run(transport, func(t *testing.T) {
 			s := newScene(t, "baresip", "kamailio")
+			s.shows("baresip", reachesRegistered)
 			proxy := s.hosted()
 			p := s.parkd(config{
 				access: "{trusted: []}",
@@ -38,4 +39,15 @@ func TestOrbitIsAnExtensionOfKamailio(t *testing.T) {
 			p.empty()
 		})
 	}
+}
+
+// The lamp of an orbit that has registered is subscribed to at the registrar, too,
+// and its documents are about what the phone knows, not about our Contact.
+func TestLampOfARegisteredOrbit(t *testing.T) {
+	s := newScene(t, "sipp", "kamailio")
+	s.shows("sipp", watchesRegistered)
+	proxy := s.hosted()
+	p := s.parkd(config{sip: fmt.Sprintf(`, register: [{orbits: 701, registrar: "sip:%s", password: geheim}]`, proxy)})
+	s.eventually(func() bool { return p.metric(`parkd_registrations{state="registered"}`) == 1 }, "701 is registered")
+	lampAndPress(s, p, dialects[0], proxy)
 }

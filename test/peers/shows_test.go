@@ -36,10 +36,21 @@ const (
 	fetchesByCode
 	isCalledBack
 	comesBack
+	redirects
+	notDisturbed
+	confirms
 	goesBackByRFC4733
 	goesBackByINFO
 	holdsWhileParked
+	holdsWhileBridged
 	keysByRFC4733
+	talksDirectly
+	isHandedOff
+	transfersOn
+	parksAgain
+	parksAttended
+	joinsTwo
+	keysByINFO
 	queues
 	transcodes
 	encrypts
@@ -48,6 +59,11 @@ const (
 	otherPort
 	pressesAtOnce
 	isRefused
+	reachesRegistered
+	watchesRegistered
+	takesAFreeOrbit
+	isSentTheOrbit
+	isTold
 	outlivesParked
 	outlivesBridged
 	outlivesReturn
@@ -66,10 +82,21 @@ var featureNames = [features]string{
 	fetchesByCode:     "fetches by `*4701`, both hear each other, either ends both",
 	isCalledBack:      "is called back by a return",
 	comesBack:         "is given back to the parker by a return",
+	redirects:         "is called by a return, and sends it on to another phone (302)",
+	notDisturbed:      "is called by a return while in do-not-disturb: counts as busy, called again",
+	confirms:          "is called by a return, and presses 1 to have the caller",
 	goesBackByRFC4733: "goes back by the transfer key, RFC 4733",
 	goesBackByINFO:    "goes back by the transfer key, INFO",
 	holdsWhileParked:  "holds and resumes while parked",
+	keysByINFO:        "sends keys to the other party, INFO",
+	holdsWhileBridged: "holds and resumes while talking to whoever fetched, or was",
+	talksDirectly:     "fetched or fetching with `retrieve: direct`: sound past parkd",
+	isHandedOff:       "fetched or fetching with `retrieve: refer`: the call goes on without parkd",
 	keysByRFC4733:     "sends keys to the other party, RFC 4733",
+	transfersOn:       "transfers whom it has fetched to another phone, blind",
+	parksAgain:        "transfers whom it has fetched to another orbit: parked again",
+	parksAttended:     "transfers whom it has fetched to its own call at another orbit (Replaces)",
+	joinsTwo:          "has fetched two callers, and transfers the one to the other (Replaces)",
 	queues:            "two in one orbit, fetched in their order",
 	transcodes:        "G.722 at one end, A-law at the other",
 	encrypts:          "is parked and fetches over TLS",
@@ -78,6 +105,11 @@ var featureNames = [features]string{
 	otherPort:         "SUBSCRIBE from another port than in its Contact",
 	pressesAtOnce:     "two press at once: one has the call, one is refused",
 	isRefused:         "refused before any answer: 404, 420, 423, 481, 486, 488, 489",
+	reachesRegistered: "calls an orbit that has registered at kamailio with a password",
+	watchesRegistered: "watches and presses an orbit that has registered at kamailio",
+	takesAFreeOrbit:   "transfers a caller to a pool: parked at a free orbit",
+	isSentTheOrbit:    "so transferring, is sent the orbit by MESSAGE",
+	isTold:            "dials a pool, and hears which orbit it is",
 	outlivesParked:    "parked while parkd is killed: music goes on",
 	outlivesBridged:   "fetched while parkd is killed: both go on talking",
 	outlivesReturn:    "parked while parkd is killed: still goes back",

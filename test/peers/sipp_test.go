@@ -7,8 +7,10 @@ import (
 	"embed"
 	"encoding/xml"
 	"fmt"
+	"net"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"text/template"
 )
@@ -122,6 +124,22 @@ func (x *sipp) value(word string) string {
 	}
 	return ""
 }
+
+// sendsTo is where the last description that came wants sound.
+func (x *sipp) sendsTo() *net.UDPAddr {
+	x.s.Helper()
+	found := audioPort.FindAllStringSubmatch(contents(x.trace), -1)
+	if len(found) == 0 {
+		x.s.Fatalf("%s: no description has come", x.name)
+	}
+	port, err := strconv.Atoi(found[len(found)-1][1])
+	if err != nil {
+		x.s.Fatal(err)
+	}
+	return &net.UDPAddr{IP: net.ParseIP(x.s.ip(hostParkd)), Port: port}
+}
+
+var audioPort = regexp.MustCompile(`m=audio (\d+)`)
 
 // passes waits until the scenario has been played to its end without a fault.
 func (x *sipp) passes() {
