@@ -46,10 +46,11 @@ const stopStride = 2 + stride
 func stopScene(t *testing.T, sc scene, disk time.Duration, cuts ...kit.Cut) []kit.Counts {
 	t.Helper()
 	p := scenePlan(sc, disk, cuts...)
+	configure := p.Configure
 	p.Stop, p.Configure = true, func(c *config.Config) {
 		kit.Kept(c)
-		if sc.orbit != nil {
-			kit.Orbit("701", sc.orbit)(c)
+		if configure != nil {
+			configure(c)
 		}
 	}
 	return kit.RunCut(t, p, func(s *kit.Site) { perform(s, sc.play) })

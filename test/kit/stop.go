@@ -54,6 +54,7 @@ func (s *Site) stopAt(l *life, c Cut) {
 	go func() {
 		err := <-l.ended
 		l.ended <- err
+		time.Sleep(time.Millisecond) // a request that came in last may be on its way to being refused
 		if bound := s.Net.Bound(Server.Addr()); err != nil || len(bound) > 0 {
 			s.T.Errorf("the server has stopped: %v; still bound %v", err, bound)
 		}
