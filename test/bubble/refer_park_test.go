@@ -242,3 +242,41 @@ func TestAnAttendedTransferBetweenTwoBridgedCallsJoinsTheOthers(t *testing.T) {
 		goodbye(s, second, parked)
 	})
 }
+
+// A REFER may name a pool: within a call, and outside of any.
+func TestATransferIntoAPoolParksInAFreeOrbit(t *testing.T) {
+	small := pool(func(p *config.Pool) { p.Orbits, p.Message = config.Extensions{"701", "702"}, true })
+	runWith(t, small, func(s *kit.Site) {
+		alice, bob, parked, fetched := bridged(s)
+		other := s.Phone("dave").Call("701", phone.Opts{})
+		once(s, fetched.Refer(ours("700")).Accepted(), 200)
+		fetched.Hangup()
+		hearsMusic(s, parked)
+		if told := bob.Got("MESSAGE"); len(told) != 1 || told[0].Body != "alice is parked on 702" {
+			s.T.Errorf("bob was sent %v", told)
+		}
+
+		// Full: whoever transfers keeps the call, and nobody is called.
+		eve, talks := s.Phone("eve"), s.Phone("frank").Call("703", phone.Opts{})
+		kept := eve.Call("*4703", phone.Opts{})
+		once(s, kept.Refer(ours("700")).Accepted(), 486)
+		talk(s, kept, talks)
+		once(s, eve.Refer("700", "<"+alice.URI()+">").Accepted(), 486)
+		if n := len(alice.Got("INVITE")); n != 0 {
+			s.T.Errorf("alice was called %d times", n)
+		}
+
+		goodbye(s, bob.Call("*4702", phone.Opts{}), parked)
+		r := eve.Refer("700", "<"+alice.URI()+">", "Referred-By: <"+bob.URI()+">")
+		r.Tx.Expect(202)
+		ring := alice.Ringing(time.Second)
+		ring.Pickup()
+		r.Ends(time.Second, 200)
+		hearsMusic(s, ring)
+		again := bob.Call("*4702", phone.Opts{})
+		talk(s, again, ring)
+		goodbye(s, again, ring)
+		goodbye(s, kept, talks)
+		other.Hangup()
+	})
+}
