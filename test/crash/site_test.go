@@ -174,7 +174,7 @@ func (s *site) http(method, path string) (int, []byte) {
 // A held call is one as the API shows it.
 type held struct {
 	ID, Orbit, State string
-	Caller           struct{ Name, URI string }
+	Caller, With     struct{ Name, URI string }
 	ParkedBy         string `json:"parked_by"`
 	Since            time.Time
 	ReturnsAt        time.Time `json:"returns_at"`

@@ -14,8 +14,11 @@ import (
 
 var update = flag.Bool("update", false, "have this parkd write the kept journal of its format anew")
 
-// kept is where the journal of format 1 is kept, with what the API said of it.
-var kept = filepath.Join("testdata", "journal-v1")
+// kept is where the journals are kept that released parkds have written, with what
+// the API said of them. The newest is this parkd's own.
+func kept(version string) string { return filepath.Join("testdata", "journal-"+version) }
+
+const newest = "v2"
 
 // upgraded is where the parkd was that wrote the kept journals. Its phones were
 // on hosts of their own, where nobody is any more.
@@ -32,15 +35,21 @@ orbits: [{extension: 701-702}, {extension: "703", allow_multiple: true}]
 // keep-alive will find.
 func TestJournalsOfFormerVersionsAreRead(t *testing.T) {
 	t.Parallel()
-	s := newSiteAt(t, upgraded, outlast)
-	if *update {
-		s.keep()
+	for _, version := range []string{"v1", newest} {
+		t.Run(version, func(t *testing.T) { isRead(t, version) })
 	}
-	data, err := os.ReadFile(filepath.Join(kept, "parkd.db"))
+}
+
+func isRead(t *testing.T, version string) {
+	s := newSiteAt(t, upgraded, outlast)
+	if *update && version == newest {
+		s.keep(version)
+	}
+	data, err := os.ReadFile(filepath.Join(kept(version), "parkd.db"))
 	must(t, err)
 	must(t, os.MkdirAll(filepath.Dir(s.journal()), 0o700))
 	must(t, os.WriteFile(s.journal(), data, 0o600))
-	text, err := os.ReadFile(filepath.Join(kept, "calls.json"))
+	text, err := os.ReadFile(filepath.Join(kept(version), "calls.json"))
 	must(t, err)
 	var want []held
 	must(t, json.Unmarshal(text, &want))
@@ -67,7 +76,7 @@ func TestJournalsOfFormerVersionsAreRead(t *testing.T) {
 
 // keep makes the kept journal: a bridged call, one that was parked directly,
 // two parked by somebody in a queue, and watchers by UDP and TCP.
-func (s *site) keep() {
+func (s *site) keep(version string) {
 	s.Helper()
 	s.start()
 	at := func(n byte, name, network string) *live.Phone {
@@ -92,9 +101,9 @@ func (s *site) keep() {
 	s.now.kill()
 	data, err := os.ReadFile(s.journal())
 	must(s.T, err)
-	must(s.T, os.MkdirAll(kept, 0o755))
-	must(s.T, os.WriteFile(filepath.Join(kept, "parkd.db"), data, 0o644))
-	must(s.T, os.WriteFile(filepath.Join(kept, "calls.json"), append(text, '\n'), 0o644))
+	must(s.T, os.MkdirAll(kept(version), 0o755))
+	must(s.T, os.WriteFile(filepath.Join(kept(version), "parkd.db"), data, 0o644))
+	must(s.T, os.WriteFile(filepath.Join(kept(version), "calls.json"), append(text, '\n'), 0o644))
 	for _, p := range s.phones {
 		p.Close()
 	}
