@@ -31,6 +31,7 @@ const (
 	transfersBlind
 	transfersAttended
 	keepsWhenFull
+	refersOutside
 	changesByReinvite
 	changesByUpdate
 	fetchesByCode
@@ -77,6 +78,7 @@ var featureNames = [features]string{
 	transfersBlind:    "transfers a caller to an orbit, blind",
 	transfersAttended: "transfers a caller to its own call at the orbit (Replaces)",
 	keepsWhenFull:     "transfers to a full orbit, and keeps the caller",
+	refersOutside:     "has a phone parked by REFER to the orbit, outside of a call",
 	changesByReinvite: "a switch says who is on its call now, by re-INVITE: transferred",
 	changesByUpdate:   "a switch says who is on its call now, by UPDATE: transferred",
 	fetchesByCode:     "fetches by `*4701`, both hear each other, either ends both",
