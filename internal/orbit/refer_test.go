@@ -356,6 +356,16 @@ func TestSummon(t *testing.T) {
 			t.Errorf("call is %+v, told %+v", e.Call, r.told("r"))
 		}
 	})
+	t.Run("called first, then told", func(t *testing.T) { // a REFER without reports is over with its 202
+		ch, err := talking(t).Decide(time.Time{}, in)
+		if err != nil || len(ch.After) != 2 {
+			t.Fatalf("%v, %v", ch.After, err)
+		}
+		_, ring := ch.After[0].(Ring)
+		if _, report := ch.After[1].(Report); !ring || !report {
+			t.Errorf("%#v", ch.After)
+		}
+	})
 	t.Run("answered, and nobody wants to know", func(t *testing.T) {
 		r := summoned(t)
 		r.hangup("r")

@@ -48,8 +48,9 @@ func (s *State) summon(now time.Time, in Summon) (ch Change, err error) {
 	ch.put(c)
 	ch.leg(c.Left, []byte{})
 	ch.leg(c.Caller, []byte{})
-	ch.report(in.Leg, 100)
+	// In this order: one who wants no reports is gone after the first.
 	ch.after(Ring{Leg: c.Caller, Call: c.ID, Target: in.Target, Caller: in.Leg, Orbit: ext, Party: Party{Name: p.Name}, Refer: in.Carries})
+	ch.report(in.Leg, 100)
 	ch.event(KindTransfer, &c, in.Target)
 	return ch, nil
 }
