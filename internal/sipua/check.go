@@ -121,10 +121,10 @@ func maxForwards(req *sip.Request) *refusal {
 	return nil
 }
 
-// extensions are the option tags that a request may demand. What 100rel
-// demands of an INVITE is kept by sending no provisional response but 100,
-// which it is not about (RFC 3262 3).
-var extensions = []string{"replaces", "timer", "100rel", "norefersub"}
+// extensions are the option tags that a request may demand: those that we say we
+// support (RFC 3261 8.2.2.3, 20.37). What 100rel demands of an INVITE is kept by
+// sending no provisional response but 100, which it is not about (RFC 3262 3).
+var extensions = strings.Split(supported, ", ")
 
 // require refuses a request that demands an extension that is not supported
 // (RFC 3261 8.2.2.3).

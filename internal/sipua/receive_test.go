@@ -44,6 +44,7 @@ func TestChecks(t *testing.T) {
 		{"unknown extension", msg("INVITE", "sip:701@10.0.0.1", "r1", 1, "Require: timer, 100rel, teleport"), 420, "Unsupported: teleport", ReasonExtension},
 		{"known extension", msg("INVITE", "sip:701@10.0.0.1", "r2", 1, "Require: replaces"), 486, "", ""},
 		{"100rel", msg("INVITE", "sip:701@10.0.0.1", "r3", 1, "Require: 100rel"), 486, "", ""},
+		{"all that is supported", msg("INVITE", "sip:701@10.0.0.1", "r5", 1, "Require: "+supported), 486, "", ""},
 		{"PRACK outside", msg("PRACK", "sip:701@10.0.0.1", "r4", 1, "RAck: 1 1 INVITE"), 481, "", ReasonDialog},
 		{"REGISTER", msg("REGISTER", "sip:10.0.0.1", "m1", 1), 405, "Allow: " + allow, ReasonMethod},
 		{"MESSAGE", msg("MESSAGE", "sip:701@10.0.0.1", "m2", 1), 405, "Allow: " + allow, ReasonMethod},
