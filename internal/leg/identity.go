@@ -81,6 +81,7 @@ func (l *Leg) tellParty() {
 	req.AppendHeader(&contact)
 	req.AppendHeader(sip.NewHeader("Allow", allow))
 	req.AppendHeader(l.m.o.Endpoint.Supported())
+	l.session.current(req)
 	said := l.nameParty(req)
 	l.telling = true
 	l.send(req, func(res *sip.Response, err error) {
@@ -95,6 +96,8 @@ func (l *Leg) tellParty() {
 		case res.StatusCode == sip.StatusMethodNotAllowed, res.StatusCode == sip.StatusNotImplemented:
 			l.session.update = false
 			l.after(0, l.tellParty)
+		case res.StatusCode >= 200 && res.StatusCode < 300:
+			l.session.refreshed(l, res)
 		}
 		l.namedParty(said, res, err)
 	})

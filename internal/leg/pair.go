@@ -3,8 +3,6 @@ package leg
 import (
 	"time"
 
-	"github.com/emiago/sipgo/sip"
-
 	"parkd/internal/dialog"
 	"parkd/internal/sdp"
 )
@@ -17,8 +15,7 @@ type pairing struct {
 	wish     sdp.Direction // what the peer wants to send and receive
 	accepted told          // what the peer has taken of what it was told
 	declined *told         // and what it has refused
-	wanted   bool          // a re-INVITE, with
-	extra    []sip.Header  // these
+	wanted   bool          // a re-INVITE
 	behind   bool          // last is not what there is to describe
 	pause    *dialog.Timer // after a glare
 }

@@ -19,27 +19,11 @@ const (
 	reofferLatest = 8 * time.Minute
 )
 
-// reoffer wants a re-INVITE with our description, be it as before, and with more
-// header fields. One at a time is under way: what is wanted meanwhile goes with the
-// next, of each field the newest.
-func (l *Leg) reoffer(extra ...sip.Header) {
-	l.wanted, l.extra = true, merged(l.extra, extra)
+// reoffer wants a re-INVITE with our description, be it as before. One at a time is
+// under way: what is wanted meanwhile goes with the next.
+func (l *Leg) reoffer() {
+	l.wanted = true
 	l.catchUp()
-}
-
-// merged is the newest of each header field.
-func merged(old, new []sip.Header) []sip.Header {
-	list := new
-	for _, h := range old {
-		there := false
-		for _, n := range new {
-			there = there || strings.EqualFold(n.Name(), h.Name())
-		}
-		if !there {
-			list = append(list, h)
-		}
-	}
-	return list
 }
 
 // catchUp sends a re-INVITE if there is something to be told or one is wanted, and
@@ -64,23 +48,22 @@ func (l *Leg) catchUp() {
 	}
 	l.retell.Stop()
 	l.retell = nil
-	extra := l.extra
-	l.wanted, l.behind, l.extra = false, false, nil
+	l.wanted, l.behind = false, false
 	l.outbound = exchange{busy: true}
 	if !l.moving {
-		l.sendOffer(extra)
+		l.sendOffer()
 		return
 	}
 	// Else another process would not know what the peer was told.
 	l.keepThen(nil, func() {
 		if l.state == confirmed {
-			l.sendOffer(extra)
+			l.sendOffer()
 		}
 	})
 }
 
 // sendOffer sends a re-INVITE with our last description.
-func (l *Leg) sendOffer(extra []sip.Header) {
+func (l *Leg) sendOffer() {
 	req, err := l.dialog.NewRequest(sip.INVITE)
 	if err != nil { // it was built before: cannot happen
 		l.log.Error().Err(err).Msg("no re-invite possible")
@@ -92,9 +75,7 @@ func (l *Leg) sendOffer(extra []sip.Header) {
 	req.AppendHeader(sip.NewHeader("Allow", allow))
 	// Without 100rel: nobody rings at a re-INVITE.
 	req.AppendHeader(sip.NewHeader("Supported", "replaces, timer"))
-	for _, h := range extra {
-		req.AppendHeader(h)
-	}
+	l.session.current(req)
 	said := l.nameParty(req)
 	l.outbound.said = said
 	setSDP(req, l.last)
@@ -105,7 +86,7 @@ func (l *Leg) sendOffer(extra []sip.Header) {
 		case !done:
 			done = true
 			l.namedParty(said, res, err)
-			l.reoffered(res, err, extra)
+			l.reoffered(res, err)
 		case err == nil && res.StatusCode < 300:
 			l.sendACK(&l.dialog, res) // RFC 3261 13.2.2.4: of each repetition
 		}
@@ -122,7 +103,7 @@ func (l *Leg) glare() time.Duration {
 }
 
 // reoffered takes the final response to a re-INVITE of ours.
-func (l *Leg) reoffered(res *sip.Response, err error, extra []sip.Header) {
+func (l *Leg) reoffered(res *sip.Response, err error) {
 	if err == nil && res.StatusCode < 300 {
 		l.acknowledge(res)
 	}
@@ -139,7 +120,7 @@ func (l *Leg) reoffered(res *sip.Response, err error, extra []sip.Header) {
 	case res.StatusCode == sip.StatusCallTransactionDoesNotExists:
 		l.lost("peer does not know the call") // RFC 3261 12.2.1.2
 	case res.StatusCode == sip.StatusRequestPending:
-		l.wanted, l.extra = true, merged(extra, l.extra)
+		l.wanted = true
 		l.pause = l.after(l.glare(), func() {
 			l.pause = nil
 			l.catchUp()
@@ -223,7 +204,7 @@ func (l *Leg) moved() {
 func (l *Leg) answeredAll() {
 	l.moved()
 	l.behind = false
-	if len(l.extra) == 0 && !l.telling {
+	if !l.telling {
 		l.wanted = false
 	}
 }

@@ -11,8 +11,8 @@ import (
 	"parkd/internal/sipua"
 )
 
-// allow lists what a leg takes within its dialog.
-const allow = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, REFER, NOTIFY"
+// allow lists what a leg takes within its dialog: SUBSCRIBE to the progress of a REFER.
+const allow = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, REFER, NOTIFY, SUBSCRIBE"
 
 // Request takes a request within the dialog, in CSeq order, on the queue.
 func (l *Leg) Request(req *sipua.Request) {
@@ -129,9 +129,16 @@ func (l *Leg) reinvite(req *sipua.Request) {
 // update does the same without an ACK (RFC 3311); mostly it only refreshes the
 // session timer.
 func (l *Leg) update(req *sipua.Request) {
-	if describes(req.Request) && (l.outbound.busy || l.inbound.busy || l.state != confirmed) {
-		l.reply(req, sip.StatusRequestPending) // RFC 3311 5.2
-		return
+	if describes(req.Request) {
+		pending := l.inbound.busy || l.state != confirmed // their INVITE still waits for its ACK
+		switch {
+		case l.outbound.busy, pending && l.offered: // RFC 3311 5.2: an offer of ours has no answer yet
+			l.reply(req, sip.StatusRequestPending)
+			return
+		case pending: // and neither may theirs have
+			l.reply(req, sip.StatusInternalServerError, sip.NewHeader("Retry-After", "1"))
+			return
+		}
 	}
 	if len(l.waiting) >= maxWaiting { // the disk is slow, and the peer is not
 		l.reply(req, sip.StatusInternalServerError, sip.NewHeader("Retry-After", "1"))

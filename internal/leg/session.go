@@ -96,11 +96,29 @@ func (s *sessionTimer) accept(l *Leg, res *sip.Response) {
 	h, _ := sipua.Header(res, "session-expires")
 	se, err := sipua.ParseSessionExpires(h)
 	if err != nil || se.Seconds == 0 {
+		if !s.ours { // RFC 4028 7.2: it does not expire, and the peer refreshes it no more
+			s.stop()
+			s.interval = 0
+		}
 		return
 	}
 	s.interval = time.Duration(max(se.Seconds, minSE)) * time.Second
 	s.ours = se.Refresher != sipua.RefresherUAS
 	s.arm(l)
+}
+
+// current adds the interval to a request of ours that may change the session, be it
+// for something else: without it the peer would take it that there is none any more,
+// and would not refresh (RFC 4028 7.4, 9). Whoever refreshes goes on with that.
+func (s *sessionTimer) current(req *sip.Request) {
+	if s.interval == 0 {
+		return
+	}
+	se := sipua.SessionExpires{Seconds: uint32(s.interval / time.Second), Refresher: sipua.RefresherUAS}
+	if s.ours {
+		se.Refresher = sipua.RefresherUAC
+	}
+	req.AppendHeader(sip.NewHeader("Session-Expires", se.String()))
 }
 
 // arm refreshes at half of the interval, or ends the session shortly before
@@ -128,10 +146,8 @@ func (s *sessionTimer) refresh(l *Leg) {
 	if l.state != confirmed {
 		return
 	}
-	se := sip.NewHeader("Session-Expires",
-		sipua.SessionExpires{Seconds: uint32(s.interval / time.Second), Refresher: sipua.RefresherUAC}.String())
 	if !s.update {
-		l.reoffer(se)
+		l.reoffer()
 		return
 	}
 	req, err := l.dialog.NewRequest(sip.UPDATE)
@@ -142,7 +158,7 @@ func (s *sessionTimer) refresh(l *Leg) {
 	contact := l.m.o.Endpoint.Contact(l.user, l.dialog.Flow)
 	req.AppendHeader(&contact)
 	req.AppendHeader(sip.NewHeader("Supported", "timer"))
-	req.AppendHeader(se)
+	s.current(req)
 	l.send(req, func(res *sip.Response, err error) {
 		switch {
 		case l.state != confirmed:

@@ -167,6 +167,72 @@ func TestParkdRefreshesASessionWhenItIsTheRefresher(t *testing.T) {
 	}
 }
 
+// RFC 4028 7.4: what parkd tells a phone for another reason is no end of its timer,
+// whoever refreshes.
+// RFC 3311 5.2: an UPDATE that overtakes the ACK waits, or gives way to an offer of ours.
+func TestAnUpdateBeforeTheACKWaits(t *testing.T) {
+	for name, o := range map[string]struct {
+		begin func(*phone.Call) *phone.Tx
+		code  int
+	}{
+		"their offer": {func(c *phone.Call) *phone.Tx { return c.Reinvite(phone.SDP{}) }, 500},
+		"our offer":   {func(c *phone.Call) *phone.Tx { return c.AskOffer() }, 491},
+	} {
+		t.Run(name, func(t *testing.T) {
+			run(t, func(s *kit.Site) {
+				c := s.Phone("alice").Call("701", phone.Opts{})
+				o.begin(c).Expect(200)
+				r := c.UpdateTo(phone.SDP{}).Expect(o.code)
+				if retry := r.Get("Retry-After") != ""; retry != (o.code == 500) {
+					s.T.Errorf("Retry-After: %q", r.Get("Retry-After"))
+				}
+				c.Ack()
+				c.UpdateTo(phone.SDP{}).Expect(200)
+				c.Hangup()
+			})
+		})
+	}
+}
+
+func TestAChangeOfOursKeepsTheSessionTimer(t *testing.T) {
+	for method, allow := range map[string]string{"INVITE": "INVITE, ACK, BYE, CANCEL", "UPDATE": "INVITE, ACK, BYE, CANCEL, UPDATE"} {
+		for asked, want := range map[string]string{"1800;refresher=uac": "1800;refresher=uas", "1800;refresher=uas": "1800;refresher=uac"} {
+			t.Run(method+", "+asked, func(t *testing.T) {
+				run(t, func(s *kit.Site) {
+					alice, bob := s.Phone("alice"), s.Phone("bob")
+					a := park(alice, bob)
+					b := bob.Call("*4701", phone.Opts{Headers: []string{"Supported: timer", "Session-Expires: " + asked, "Allow: " + allow}})
+					talk(s, a, b)
+					a.Update(phone.Asserted("Ann", ann)).Expect(200)
+					s.Wait(100 * time.Millisecond)
+					told := b.Got(method)
+					if len(told) != 1 || told[0].Get("Session-Expires") != want {
+						s.T.Fatalf("%d times told, with Session-Expires %q, want %q", len(told), told[0].Get("Session-Expires"), want)
+					}
+					goodbye(s, b, a)
+				})
+			})
+		}
+	}
+}
+
+// RFC 4028 7.2: a 2xx without Session-Expires says that the session does not expire.
+func TestASessionWhoseTimerIsTakenOffDoesNotExpire(t *testing.T) {
+	run(t, func(s *kit.Site) {
+		alice, bob := s.Phone("alice"), s.Phone("bob")
+		a := park(alice, bob)
+		b := bob.Call("*4701", timed("300;refresher=uac"))
+		talk(s, a, b)
+		a.Change(phone.SDP{Direction: "sendonly"})
+		isTold(s, b, "sendonly") // the kit's phones say nothing of a timer then
+		a.Change(phone.SDP{})
+		s.Wait(6 * time.Minute)
+		b.ExpectAlive()
+		talk(s, a, b)
+		goodbye(s, b, a)
+	})
+}
+
 func TestARefusedRefreshEndsADeadSessionOnly(t *testing.T) {
 	for code, alive := range map[int]bool{481: false, 408: false, 500: true, 488: true} {
 		t.Run(strconv.Itoa(code), func(t *testing.T) {
