@@ -75,7 +75,11 @@ func (l *Leg) sendRefer(e orbit.HandOff, to string) {
 	by.User, by.UriParams = sipua.EscapeUser(e.Orbit), nil
 	req.AppendHeader(sip.NewHeader("Referred-By", "<"+by.String()+">")) // RFC 3892 2.1
 	l.log.Info().Msg("caller is referred to whoever has retrieved them")
+	l.referSeq = sipua.CSeq(req)
 	l.send(req, func(res *sip.Response, err error) {
+		if err == nil {
+			l.referSeq = sipua.CSeq(res) // a challenge may have raised it
+		}
 		switch {
 		case l.state != confirmed:
 		case err != nil:
@@ -106,6 +110,9 @@ func (l *Leg) notify(req *sipua.Request) {
 		return
 	}
 	l.reply(req, sip.StatusOK)
+	if id, err := strconv.ParseUint(event.ID, 10, 32); err == nil && uint32(id) < l.referSeq {
+		return // RFC 3515 2.4.6: of a REFER before the last, which is over for us
+	}
 	code := fragment(req.Request)
 	state, _ := sipua.Header(req.Request, "subscription-state")
 	s, _ := sipua.ParseSubscriptionState(state)

@@ -79,6 +79,7 @@ type Leg struct {
 	able      able           // what the peer takes
 	handing   *orbit.HandOff // wanted as soon as the ACK allows it
 	referred  string         // the leg to whose peer this one's was referred last
+	referSeq  uint32         // CSeq of that REFER; 0 = it was a former process's
 	infos     infos          // that wait for what becomes of their keys
 	inbound   exchange       // their INVITE or re-INVITE
 	outbound  exchange       // ours

@@ -1,6 +1,7 @@
 package bubble
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -187,6 +188,37 @@ func TestTheRetrieverHangsUpAndNobodySaysWhy(t *testing.T) {
 		fetched.Hangup()
 		parked.ExpectEnd(33 * time.Second)
 		about(s, "the caller's end", time.Since(start), 32*time.Second)
+	})
+}
+
+// RFC 3515 2.4.6: what comes late of a first REFER says nothing of the second.
+func TestALateReportOfAnEarlierHandOff(t *testing.T) {
+	runWith(t, handed, func(s *kit.Site) {
+		parked, fetched := handing(s, phone.Referral{Code: 202, Status: 486, Silent: true})
+		s.Wait(40 * time.Second) // nothing was heard of it
+		fetched.Refer(ours("701")).Accepted()
+		fetched.ExpectEnd(10 * time.Second)
+		carol := s.Phone("carol")
+		again := carol.Call("*4701", phone.Opts{Headers: phone.Handy})
+		s.Wait(100 * time.Millisecond)
+		refers := parked.Got("REFER")
+		if len(refers) != 2 {
+			s.T.Fatalf("%d REFERs, want 2", len(refers))
+		}
+		say := func(refer phone.Request, code int) {
+			cseq, _, _ := strings.Cut(refer.Get("CSeq"), " ")
+			parked.Do("NOTIFY", fmt.Sprintf("SIP/2.0 %d Whatever\r\n", code), "Event: refer;id="+cseq,
+				"Subscription-State: terminated;reason=noresource", "Content-Type: message/sipfrag").Expect(200)
+		}
+		say(refers[0], 481)
+		again.Hangup() // as whoever is replaced does
+		s.Wait(time.Second)
+		parked.ExpectAlive()
+		say(refers[1], 200)
+		parked.ExpectEnd(time.Second)
+		if bye := parked.Got("BYE"); len(bye) != 1 || !strings.Contains(bye[0].Get("Reason"), "handed off") {
+			s.T.Errorf("%v", bye)
+		}
 	})
 }
 
