@@ -7,10 +7,11 @@ import (
 	"parkd/test/kit/phone"
 )
 
-// returnsToParker gives 701 short times, and nobody but the parker to go back to.
+// returnsToParker gives 701 short times, and nobody but the parker to go back to, who
+// is rung for longer than an UPDATE may wait for its next repetition.
 func returnsToParker(o *config.Orbit) {
 	returns(o)
-	o.Timeout.Fallback = ""
+	o.Timeout.Ring, o.Timeout.Fallback = 3*sceneRing, ""
 }
 
 // say has a switch say who is on a call, until it is heard.

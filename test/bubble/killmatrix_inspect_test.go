@@ -136,7 +136,9 @@ func (st *stage) lamps(o kit.Outage) {
 func (st *stage) counted(o kit.Outage) {
 	var n, low, high int
 	for range 60 {
-		n, low, high = len(st.inOrbit()), 0, 0
+		// Whoever is transferred hears the music only if the one who does it has left.
+		ids, between := st.inOrbit()
+		n, low, high = len(ids), 0, between
 		for _, p := range st.Phones() {
 			for _, c := range p.Calls() {
 				if c.Ended().IsZero() && (st.entertained(c) || st.onHold(c)) {
@@ -161,19 +163,24 @@ func (st *stage) onHold(c *phone.Call) bool {
 	return st.held == c
 }
 
-// inOrbit lists the calls in orbits as operators see them.
-func (st *stage) inOrbit() (ids []string) {
+// inOrbit lists the calls in orbits as operators see them, and counts those that are
+// being transferred.
+func (st *stage) inOrbit() (ids []string, between int) {
 	var calls []struct{ ID, State string }
 	_, body := st.Operator.Do("GET", "/calls")
 	if json.Unmarshal([]byte(body), &calls) != nil {
-		return nil
+		return nil, 0
 	}
 	for _, c := range calls {
-		if c.State != "bridged" {
+		switch c.State {
+		case "bridged":
+		case "transferring":
+			between++
+		default:
 			ids = append(ids, c.ID)
 		}
 	}
-	return ids
+	return ids, between
 }
 
 // state is what is the case at an orbit.

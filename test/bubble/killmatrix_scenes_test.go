@@ -284,7 +284,7 @@ func subscription(st *stage) {
 
 // callID is how operators name the only call that there is, "" if there is none.
 func (st *stage) callID() string {
-	if ids := st.inOrbit(); len(ids) > 0 {
+	if ids, _ := st.inOrbit(); len(ids) > 0 {
 		return ids[0]
 	}
 	return ""
