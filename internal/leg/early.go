@@ -130,7 +130,7 @@ func (l *Leg) requestEarly(req *sipua.Request) {
 	case sip.INVITE:
 		l.reply(req, sip.StatusRequestPending) // RFC 3261 14.2
 	case sip.OPTIONS:
-		l.reply(req, sip.StatusOK, sip.NewHeader("Allow", allow), sip.NewHeader("Accept", "application/sdp"))
+		l.capable(req)
 	default:
 		l.reply(req, sip.StatusCallTransactionDoesNotExists)
 	}

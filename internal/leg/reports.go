@@ -83,8 +83,11 @@ func (r *reports) report(code int) {
 	}
 	r.last = fmt.Sprintf("SIP/2.0 %d %s\r\n", code, sipua.Phrase(code))
 	end := ""
-	if code >= 200 {
+	switch {
+	case code >= 200:
 		end = "noresource" // RFC 3515 2.4.7
+	case r.left() <= 0: // somebody has asked for less time
+		end = "timeout"
 	}
 	r.tell(end)
 }
@@ -142,11 +145,14 @@ func (r *reports) subscribe(to notifying, req *sipua.Request) {
 		to.reply(req, sip.StatusCallTransactionDoesNotExists)
 		return
 	}
-	left, end := r.left(), ""
+	left, end := max(r.left(), 0), ""
 	if value, ok := sipua.Header(req.Request, "expires"); ok {
-		if n, err := sipua.ParseExpires(value); err == nil && n == 0 {
-			left, end = 0, "timeout"
+		if n, err := sipua.ParseExpires(value); err == nil && int64(n) < left { // RFC 6665 4.2.1.1: never longer than asked for
+			left, r.until = int64(n), time.Now().Add(time.Duration(n)*time.Second)
 		}
+	}
+	if left == 0 {
+		end = "timeout"
 	}
 	to.reply(req, sip.StatusOK, to.contact(), sip.NewHeader("Expires", strconv.FormatInt(left, 10)))
 	r.tell(end)

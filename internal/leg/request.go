@@ -52,7 +52,7 @@ func (l *Leg) Request(req *sipua.Request) {
 	case sip.SUBSCRIBE:
 		l.refer.subscribe(l, req)
 	case sip.OPTIONS:
-		l.reply(req, sip.StatusOK, sip.NewHeader("Allow", allow), sip.NewHeader("Accept", "application/sdp"))
+		l.capable(req)
 	case sip.NOTIFY:
 		l.notify(req)
 	case sip.PRACK: // RFC 3262 3: of a provisional response that we never sent
@@ -60,6 +60,11 @@ func (l *Leg) Request(req *sipua.Request) {
 	default:
 		l.reply(req, sip.StatusMethodNotAllowed, sip.NewHeader("Allow", allow))
 	}
+}
+
+// capable answers OPTIONS within the dialog with what is taken in there (RFC 3261 11.2).
+func (l *Leg) capable(req *sipua.Request) {
+	l.reply(req, sip.StatusOK, sip.NewHeader("Allow", allow), l.m.o.Endpoint.Supported(), sip.NewHeader("Accept", sipua.Accepted))
 }
 
 func (l *Leg) reply(req *sipua.Request, code int, headers ...sip.Header) {

@@ -137,10 +137,12 @@ func (s *summons) Request(req *sipua.Request) {
 	switch req.Method {
 	case sip.SUBSCRIBE:
 		s.refer.subscribe(s, req)
+	case sip.OPTIONS:
+		s.reply(req, sip.StatusOK, s.m.o.Endpoint.Allow(), s.m.o.Endpoint.Supported())
 	case sip.BYE, sip.UPDATE, sip.INFO: // RFC 5057: there is no INVITE usage
 		s.reply(req, sip.StatusCallTransactionDoesNotExists)
 	default:
-		s.reply(req, sip.StatusMethodNotAllowed, sip.NewHeader("Allow", "SUBSCRIBE"))
+		s.reply(req, sip.StatusMethodNotAllowed, sip.NewHeader("Allow", "SUBSCRIBE, OPTIONS"))
 	}
 }
 

@@ -26,7 +26,7 @@ func (e *Endpoint) options(r *Request) {
 	}
 	r.Reply(sip.StatusOK, "",
 		sip.NewHeader("Allow", allow),
-		sip.NewHeader("Accept", accepted),
+		sip.NewHeader("Accept", Accepted),
 		sip.NewHeader("Accept-Encoding", "identity"),
 		sip.NewHeader("Accept-Language", "en"),
 		sip.NewHeader("Supported", supported),

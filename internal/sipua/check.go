@@ -41,9 +41,12 @@ type refusal struct {
 const (
 	allow     = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, NOTIFY, SUBSCRIBE, REFER"
 	supported = "replaces, timer, 100rel, from-change, norefersub"
-	accepted  = "application/sdp, application/dtmf-relay, application/dtmf"
 	events    = "dialog"
 )
+
+// Accepted are the bodies that are taken (RFC 3261 20.1): the last in a NOTIFY, of a
+// REFER of ours.
+const Accepted = "application/sdp, application/dtmf-relay, application/dtmf, message/sipfrag"
 
 // known are the methods that have a meaning (RFC 3261, 3262, 3265, 3311, 3428,
 // 3515, 3903, 6086); the true ones are served, the others get 405, and a

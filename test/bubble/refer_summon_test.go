@@ -3,6 +3,7 @@ package bubble
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -227,6 +228,20 @@ func TestASubscriptionOfAReferEndsAlone(t *testing.T) {
 	}
 }
 
+// RFC 3261 11: OPTIONS is answered in any dialog.
+func TestTheDialogOfAReferTakesOptions(t *testing.T) {
+	run(t, func(s *kit.Site) {
+		alice, bob := s.Phone("alice"), s.Phone("bob")
+		out := bob.Refer("701", to(alice)).Accepted()
+		ring := alice.Ringing(time.Second)
+		if got := out.Options().Expect(200).Get("Allow"); !strings.Contains(got, "SUBSCRIBE") {
+			s.T.Errorf("Allow %q", got)
+		}
+		ring.Reply(486)
+		out.Ends(time.Second, 486)
+	})
+}
+
 func TestASubscriptionOfAReferCanBeEnded(t *testing.T) {
 	run(t, func(s *kit.Site) {
 		_, _, parked, fetched := bridged(s)
@@ -235,8 +250,11 @@ func TestASubscriptionOfAReferCanBeEnded(t *testing.T) {
 		fetched.Do("SUBSCRIBE", "", "Event: dialog", "Expires: 0").Expect(489)
 		r := fetched.Refer(to(dave)).Accepted()
 		ring := dave.Ringing(time.Second)
-		if got := r.Subscribe(60).Expect(200).Get("Expires"); got == "" || got == "0" {
-			s.T.Errorf("Expires %q", got)
+		if got := r.Subscribe(60).Expect(200).Get("Expires"); got != "60" { // RFC 6665 4.2.1.1: no longer
+			s.T.Errorf("Expires %q, want 60", got)
+		}
+		if got := r.Subscribe(3600).Expect(200).Get("Expires"); got != "60" {
+			s.T.Errorf("Expires %q, want what is left", got)
 		}
 		r.Subscribe(0).Expect(200)
 		r.Ends(time.Second, 100)

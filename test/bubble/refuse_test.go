@@ -2,6 +2,7 @@ package bubble
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -87,18 +88,27 @@ func TestSubscriptionsThatCannotBeServedAreRefused(t *testing.T) {
 	}
 }
 
+// values are those of a header, sorted.
+func values(list string) []string { return slices.Sorted(strings.SplitSeq(list, ", ")) }
+
 func TestOtherMethodsAreAnswered(t *testing.T) {
 	run(t, func(s *kit.Site) {
 		alice := s.Phone("alice")
 		if r := alice.Request("PUBLISH", "701", []string{"Event: presence"}, "").Expect(405); !strings.Contains(r.Get("Allow"), "INVITE") {
 			s.T.Errorf("405 with Allow %q", r.Get("Allow"))
 		}
-		if r := alice.Request("OPTIONS", "701", nil, "").Expect(200); !strings.Contains(r.Get("Allow"), "SUBSCRIBE") {
-			s.T.Errorf("OPTIONS answered with Allow %q", r.Get("Allow"))
+		able := alice.Request("OPTIONS", "701", nil, "").Expect(200)
+		if !strings.Contains(able.Get("Allow"), "SUBSCRIBE") {
+			s.T.Errorf("OPTIONS answered with Allow %q", able.Get("Allow"))
 		}
 		alice.Request("BYE", "701", []string{"To: <sip:701@10.0.0.1>;tag=nobody"}, "").Expect(481)
 		c := alice.Call("701", phone.Opts{})
-		c.Do("OPTIONS", "").Expect(200)
+		within := c.Do("OPTIONS", "").Expect(200)
+		for _, header := range []string{"Allow", "Accept", "Supported"} { // RFC 3261 11.2: the same, in whatever order
+			if got, want := values(within.Get(header)), values(able.Get(header)); want == nil || !slices.Equal(got, want) {
+				s.T.Errorf("%s %q within a dialog, %q outside", header, got, want)
+			}
+		}
 		c.Do("INFO", "what", "Content-Type: text/plain").Expect(415)
 		c.Do("PUBLISH", "", "Event: presence").Expect(405)
 		c.Hangup()

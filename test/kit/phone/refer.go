@@ -113,6 +113,13 @@ func (r *Transfer) Subscribe(expires int) *Tx {
 	return r.p.start(r.dialog, "SUBSCRIBE", []string{"Event: refer", fmt.Sprintf("Expires: %d", expires)}, "")
 }
 
+// Options asks within the dialog of the REFER what is taken there.
+func (r *Transfer) Options() *Tx {
+	r.p.mu.Lock()
+	defer r.p.mu.Unlock()
+	return r.p.start(r.dialog, "OPTIONS", nil, "")
+}
+
 // transferOf finds the REFER that a NOTIFY tells of. The lock is held.
 func (p *Phone) transferOf(m *wire.Message) *Transfer {
 	event := m.Get("Event")
