@@ -78,7 +78,7 @@ func (l *Leg) reply(req *sipua.Request, code int, headers ...sip.Header) {
 // restart too.
 func (l *Leg) byed(req *sipua.Request) {
 	l.log.Info().Msg("peer hung up")
-	lost, early := l.unmet(), l.refer.telling()
+	lost, early := l.unmet(), l.refer.under() || l.refer.telling()
 	l.outbound.answer = nil
 	l.part()
 	l.settle(ending)

@@ -91,7 +91,7 @@ type Hangup struct {
 	// Ending: our BYE is not answered yet, and the leg is known until another
 	// Hangup: should the server go down, the next one sends another BYE.
 	Ending bool
-	Early  bool // it sent a REFER that has failed, and was not told of that yet
+	Early  bool // it sent a REFER, and was not told yet how that ended
 	Lost   bool // the answer to our INVITE was never confirmed: a restart came in between
 }
 

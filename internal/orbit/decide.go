@@ -157,7 +157,7 @@ func (s *State) hangup(now time.Time, in Hangup) (ch Change) {
 		s.hangupMeanwhile(now, &ch, c, in)
 	case in.Leg == c.Caller:
 		ch.end(&c, "caller hung up", c.Other)
-	case c.Phase == Bridged && in.Leg == c.Other && (in.Early || c.Handing == 0 && now.Before(c.Due)):
+	case c.Phase == Bridged && in.Leg == c.Other && c.Handing == 0 && (in.Early || now.Before(c.Due)):
 		s.leftAlone(now, &ch, c)
 	case c.Phase == Bridged && in.Lost:
 		s.neverMet(now, &ch, c)
@@ -185,6 +185,9 @@ func (s *State) retrieveFailed(now time.Time, ch *Change, c Call) {
 // neverMet: the caller is back where they waited, over its capacity if somebody
 // has taken the place, and as after any return that a restart cut off.
 func (s *State) neverMet(now time.Time, ch *Change, c Call) {
+	if c.By != (Identity{}) { // of a transfer: they have not been parked for long
+		c.Since = now
+	}
 	s.parkHome(now, &c, c.Asked)
 	ch.put(c)
 	ch.after(Play{c.Caller, s.settings(c.At).Music})

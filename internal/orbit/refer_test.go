@@ -251,6 +251,21 @@ func TestTransferToSomebodyElse(t *testing.T) {
 			}
 		})
 	}
+	t.Run("answered, and never confirmed, long after the caller was parked", func(t *testing.T) {
+		set := office()
+		set.MaxTime = time.Hour
+		r, leg := called(t)
+		r.configure(t, set)
+		r.pass(transferRing / 2)
+		r.now = r.now.Add(2 * time.Hour)
+		_ = r.do(Answered{Leg: leg})
+		r.w.end(leg)
+		_ = r.do(Hangup{Leg: leg, Lost: true})
+		_ = r.do(Due{})
+		if e := r.is(t, "ann", Parked); e.Parker != "sip:carol@x" || !e.Since.Equal(r.now) {
+			t.Errorf("call is %+v", e.Call)
+		}
+	})
 	t.Run("the caller hangs up", func(t *testing.T) {
 		r, leg := called(t)
 		r.hangup("ann")
