@@ -2,6 +2,7 @@ package leg
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -38,13 +39,15 @@ type reports struct {
 	queue   []notice
 }
 
-// notice is a NOTIFY to be sent: a fragment, and why it is the last; "" = it is not.
-type notice struct{ fragment, end string }
+// notice is a NOTIFY to be sent: about which REFER, a fragment, and why it is the last
+// one; "" = it is not.
+type notice struct{ event, fragment, end string }
 
 // begin takes a REFER that waits for a decision. numbered: RFC 3515 2.4.6 wants the
-// events of all but the first one in a dialog to have an id.
+// events of all but the first one in a dialog to have an id. What is still to be said of
+// an earlier one is said first.
 func (r *reports) begin(within notifying, req *sipua.Request, numbered bool) {
-	*r = reports{request: req, within: within, event: "refer", wanted: true, busy: r.busy}
+	*r = reports{request: req, within: within, event: "refer", wanted: true, busy: r.busy, queue: r.queue}
 	if numbered {
 		r.event += ";id=" + strconv.FormatUint(uint64(sipua.CSeq(req.Request)), 10)
 	}
@@ -101,7 +104,7 @@ func (r *reports) close(reason string) {
 
 func (r *reports) tell(end string) {
 	r.open = end == ""
-	r.queue = append(r.queue, notice{r.last, end})
+	r.queue = append(r.queue, notice{r.event, r.last, end})
 	r.next()
 }
 
@@ -117,10 +120,11 @@ func (r *reports) next() {
 		state = sipua.SubscriptionState{State: "active", Expires: r.left(), RetryAfter: -1}
 	}
 	r.busy = true
-	r.within.sendNotify(r.event, state.String(), n.fragment, func(taken bool) {
+	r.within.sendNotify(n.event, state.String(), n.fragment, func(taken bool) {
 		r.busy = false
 		if !taken { // RFC 6665 4.2.2: it ends the subscription, and nothing else (RFC 5057 5.1)
-			r.open, r.queue = false, nil
+			r.open = r.open && r.event != n.event
+			r.queue = slices.DeleteFunc(r.queue, func(m notice) bool { return m.event == n.event })
 		}
 		r.next()
 	})

@@ -37,32 +37,33 @@ type Identity struct {
 // Call is one call that parkd holds: a durable value. A leg is named by the
 // id that internal/leg gave it.
 type Call struct {
-	ID      string    `json:"id"`
-	At      string    `json:"at,omitempty"`     // orbit; empty once bridged
-	Home    string    `json:"home"`             // its last orbit
-	Caller  string    `json:"caller"`           // leg of the parked party
-	Other   string    `json:"other,omitempty"`  // leg of the retriever, or of a return
-	Parker  string    `json:"parker,omitempty"` // whom a return calls; a validated URI
-	Self    string    `json:"self,omitempty"`   // the caller's own validated URI, should their leg prove to be a consultation
-	Name    string    `json:"name,omitempty"`   // of the caller
-	URI     string    `json:"uri"`              // of the caller
-	Codec   string    `json:"codec,omitempty"`
-	Pool    string    `json:"pool,omitempty"`    // through which the caller came to the orbit
-	Consult bool      `json:"consult,omitempty"` // they dialled it, and may be about to transfer somebody there
-	With    Identity  `json:"with,omitzero"`     // who Other is
-	Left    string    `json:"left,omitempty"`    // leg whose REFER is under way, as long as it is there
-	By      Identity  `json:"by,omitzero"`       // who transferred: Left, there or gone
-	Outside bool      `json:"outside,omitempty"` // Left is no leg, but a REFER outside of any dialog
-	Told    bool      `json:"told,omitempty"`    // one of the two was told who the other is, and is to be told of the next
-	Handing Handing   `json:"handing,omitempty"`
-	Phase   Phase     `json:"phase"`
-	Seq     uint64    `json:"seq"`             // place in the FIFO
-	Since   time.Time `json:"since"`           // parked since
-	Due     time.Time `json:"due,omitzero"`    // the next return, the end of ringing, or how long the retriever's ACK is waited for; bridged: until then Other may think that they have transferred the caller
-	Tries   int       `json:"tries,omitempty"` // failed returns
-	Attempt int       `json:"attempt,omitempty"`
-	Asked   bool      `json:"asked,omitempty"` // the return was asked for: not by timeout.action
-	Turn    int       `json:"turn,omitempty"`  // numbers the call's parkings: a new alias each
+	ID       string    `json:"id"`
+	At       string    `json:"at,omitempty"`     // orbit; empty once bridged
+	Home     string    `json:"home"`             // its last orbit
+	Caller   string    `json:"caller"`           // leg of the parked party
+	Other    string    `json:"other,omitempty"`  // leg of the retriever, or of a return
+	Parker   string    `json:"parker,omitempty"` // whom a return calls; a validated URI
+	Self     string    `json:"self,omitempty"`   // the caller's own validated URI, should their leg prove to be a consultation
+	Name     string    `json:"name,omitempty"`   // of the caller
+	URI      string    `json:"uri"`              // of the caller
+	Codec    string    `json:"codec,omitempty"`
+	Pool     string    `json:"pool,omitempty"`     // through which the caller came to the orbit
+	Referred bool      `json:"referred,omitempty"` // somebody transferred them here, known or not: theirs is no consultation call
+	Consult  bool      `json:"consult,omitempty"`  // they dialled it, and may be about to transfer somebody there
+	With     Identity  `json:"with,omitzero"`      // who Other is
+	Left     string    `json:"left,omitempty"`     // leg whose REFER is under way, as long as it is there
+	By       Identity  `json:"by,omitzero"`        // who transferred: Left, there or gone
+	Outside  bool      `json:"outside,omitempty"`  // Left is no leg, but a REFER outside of any dialog
+	Told     bool      `json:"told,omitempty"`     // one of the two was told who the other is, and is to be told of the next
+	Handing  Handing   `json:"handing,omitempty"`
+	Phase    Phase     `json:"phase"`
+	Seq      uint64    `json:"seq"`             // place in the FIFO
+	Since    time.Time `json:"since"`           // parked since
+	Due      time.Time `json:"due,omitzero"`    // the next return, the end of ringing, or how long the retriever's ACK is waited for; bridged: until then Other may think that they have transferred the caller
+	Tries    int       `json:"tries,omitempty"` // failed returns
+	Attempt  int       `json:"attempt,omitempty"`
+	Asked    bool      `json:"asked,omitempty"` // the return was asked for: not by timeout.action
+	Turn     int       `json:"turn,omitempty"`  // numbers the call's parkings: a new alias each
 	// Answered: whoever the return called has answered, and is asked to press 1.
 	Answered bool      `json:"answered,omitempty"`
 	Rung     string    `json:"rung,omitempty"` // URIs that the return has called, the last one now, with spaces between

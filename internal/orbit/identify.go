@@ -33,7 +33,7 @@ func (s *State) identified(now time.Time, in Identified) (ch Change) {
 	case in.Leg == c.Other:
 		c.With = in.Who
 		ch.introduce(&c, c.Caller)
-	case c.fetchable() && c.Parker == "" && !was.samePerson(in.Who):
+	case c.fetchable() && !c.Referred && c.Parker == "" && !was.samePerson(in.Who):
 		s.consulted(now, &ch, &c, in.Who)
 	default:
 		c.Name, c.URI, c.Self = in.Who.Name, in.Who.URI, in.Who.Self
@@ -53,7 +53,7 @@ func (s *State) consulted(now time.Time, ch *Change, c *Call, who Identity) {
 		ch.after(Play{c.Caller, s.settings(c.At).Music})
 	}
 	through := c.completed()
-	c.Parker, c.Tries = s.parker(c.Self), 0
+	c.Parker, c.Tries, c.Referred = s.parker(c.Self), 0, true
 	c.Name, c.URI, c.Self = who.Name, who.URI, who.Self
 	c.Turn++ // another caller: a press on the old lamp must not fetch them
 	s.parkAgain(now, c)

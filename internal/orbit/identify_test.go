@@ -37,6 +37,8 @@ func TestIdentified(t *testing.T) {
 		{name: "a parker is known: only the name changes",
 			in: Invite{Leg: "a", To: "701", Referred: true, Parker: "sip:carl@pbx", Name: "bob", URI: "sip:bob@pbx", Self: "sip:bob@pbx"}, who: who("ann"),
 			caller: who("ann"), parker: "sip:carl@pbx"},
+		{name: "transferred by somebody who may not be called back: only the name changes",
+			in: Invite{Leg: "a", To: "701", Referred: true, Name: "bob", URI: "sip:bob@pbx", Self: "sip:bob@pbx"}, who: who("ann"), caller: who("ann")},
 		{name: "once more, after it was completed", in: direct,
 			steps: func(r *rig) { _ = r.do(Identified{"a", who("zoe")}) }, who: who("ann"), caller: who("ann"), parker: "sip:bob@pbx"},
 		{name: "while the fallback is rung", in: direct,

@@ -153,7 +153,7 @@ func (s *State) transfer(now time.Time, c Call, in Invite) (ch Change) {
 		}
 		through = c.completed()
 		s.become(&c, in)
-		c.Parker, c.Tries = parker, 0
+		c.Parker, c.Tries, c.Referred = parker, 0, true
 		c.Turn++ // another caller: a press on the old lamp must not fetch them
 		s.parkAgain(now, &c)
 		answer.Music = s.settings(c.At).Music
@@ -215,7 +215,7 @@ func (s *State) park(now time.Time, p *place, through *pool, in Invite) (ch Chan
 	if err := s.room(p); err != nil {
 		return Change{}, &Refusal{p.Extension, "park", err}
 	}
-	c := Call{ID: in.Leg, At: p.Extension, Home: p.Extension, Seq: s.seq + 1, Since: now}
+	c := Call{ID: in.Leg, At: p.Extension, Home: p.Extension, Seq: s.seq + 1, Since: now, Referred: in.Referred}
 	s.become(&c, in)
 	if in.Referred {
 		c.Parker = s.parker(in.Parker)

@@ -134,7 +134,7 @@ func (s *State) moveTo(now time.Time, ch *Change, c *Call, p *place, through *po
 
 // parkFor makes a call that is in an orbit a parked one, on behalf of a parker.
 func (s *State) parkFor(now time.Time, c *Call, parker string) {
-	c.Parker, c.Tries, c.Left, c.Outside = s.parker(parker), 0, "", false
+	c.Parker, c.Tries, c.Referred, c.Left, c.Outside = s.parker(parker), 0, true, "", false
 	c.Turn++ // another caller: a press on the old lamp must not fetch them
 	s.parkAgain(now, c)
 }

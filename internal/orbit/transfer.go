@@ -127,10 +127,10 @@ func (s *State) hangupMeanwhile(now time.Time, ch *Change, c Call, in Hangup) {
 	}
 }
 
-// leftAlone: whoever sent a REFER hangs up, for they do not know yet that it has
-// failed, or that a restart has cut it off.
+// leftAlone: whoever sent a REFER, and is not in the call any more, hangs up, for they
+// do not know yet that it has failed, or that a restart has cut it off.
 func (s *State) leftAlone(now time.Time, ch *Change, c Call) {
-	c.By, c.Since = c.With, now
+	c.Since = now
 	s.parkHome(now, &c, true)
 	ch.put(c)
 	ch.after(Play{c.Caller, s.settings(c.At).Music})

@@ -280,3 +280,56 @@ func TestATransferIntoAPoolParksInAFreeOrbit(t *testing.T) {
 		other.Hangup()
 	})
 }
+
+// Whoever has hung up before they can know that their transfer has failed is called
+// back, be it the one who fetched or the one who was fetched.
+func TestWhoHangsUpBeforeTheirTransferHasFailedLosesNobody(t *testing.T) {
+	for _, who := range []string{"retriever", "caller"} {
+		t.Run(who, func(t *testing.T) {
+			run(t, func(s *kit.Site) {
+				alice, bob, parked, fetched := bridged(s)
+				leaves, stays, by := fetched, parked, bob
+				if who == "caller" {
+					leaves, stays, by = parked, fetched, alice
+				}
+				full := s.Phone("dave").Call("702", phone.Opts{})
+				by.Auto("NOTIFY", 0)
+				leaves.Refer(ours("702")).Accepted()
+				s.Wait(100 * time.Millisecond)
+				leaves.Hangup()
+				hearsMusic(s, stays)
+				back := by.Ringing(3 * time.Second)
+				back.Pickup()
+				talk(s, back, stays)
+				goodbye(s, back, stays)
+				by.Auto("NOTIFY", 200)
+				full.Hangup()
+			})
+		})
+	}
+}
+
+// What is to be said of one REFER is said, whatever becomes of the one before.
+func TestAReferIsReportedThoughTheOneBeforeWasNot(t *testing.T) {
+	run(t, func(s *kit.Site) {
+		_, bob, parked, fetched := bridged(s)
+		full := s.Phone("dave").Call("702", phone.Opts{})
+		bob.Auto("NOTIFY", 0)
+		fetched.Refer(ours("702")).Accepted()
+		s.Wait(100 * time.Millisecond)
+		eve := s.Phone("eve")
+		r := fetched.Refer(to(eve)).Accepted()
+		eve.Ringing(time.Second).Reply(486)
+		s.Wait(31600 * time.Millisecond) // the NOTIFY before is not sent again after this
+		bob.Auto("NOTIFY", 200)
+		r.Ends(2*time.Second, 486)
+		talk(s, fetched, parked)
+		once(s, fetched.Refer(ours("703")).Accepted(), 200)
+		hearsMusic(s, parked)
+		if fetched.Ended().IsZero() {
+			fetched.Hangup()
+		}
+		goodbye(s, bob.Call("*4703", phone.Opts{}), parked)
+		full.Hangup()
+	})
+}
