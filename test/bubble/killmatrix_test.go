@@ -54,7 +54,7 @@ func plan(t *testing.T, name string, sc scene) (list []variant) {
 				list = append(list, slices.Compact(all)...)
 				continue
 			}
-			if n := draw(name, p); n%len(disks) == i {
+			if n := draw(name, p); n%len(disks) == i && n/64%cutStride == 0 {
 				list = append(list, all[n/len(disks)%len(all)])
 			}
 		}

@@ -3,6 +3,7 @@
 package bubble
 
 const (
-	stride = 1  // what stopStride grows with
-	turns  = 64 // mishaps that a script of the matrix is tried with, at most
+	cutStride = 1  // one in so many points is cut
+	stride    = 1  // what stopStride grows with
+	turns     = 64 // mishaps that a script of the matrix is tried with, at most
 )

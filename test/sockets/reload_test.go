@@ -136,6 +136,7 @@ func TestAFaultyFileChangesNothing(t *testing.T) {
 	ann, bob := s.phone("ann", "udp", s.host+":5060"), s.phone("bob", "udp", s.host+":5060")
 	w := bob.Watch("701")
 	w.Served()
+	w.Shows("terminated") // else the first NOTIFY may be of the parked call, and so the second
 	parked := ann.Park("701", bob, live.Offer{})
 	w.Shows("early")
 	first, since := parked.Media.Heard(), time.Now()
