@@ -88,7 +88,7 @@ interop: ## run peers and write what they show into docs/interop.md
 	@$(MAKE) peers INTEROP=-write
 
 .PHONY: bench
-bench: build ## print parks a second, CPU a stream, time to the lamp, the journal's cost, restarts (BENCH: its flags)
+bench: build ## print parks a second, CPU a stream, time to the lamps, what they cost, the journal, restarts (BENCH: its flags)
 	@go run -buildvcs=false ./test/bench -parkd ./bin/parkd $(BENCH)
 
 .PHONY: fuzz

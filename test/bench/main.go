@@ -41,6 +41,9 @@ func main() {
 		case "sockets":
 			socketsMain(os.Args[2])
 			return
+		case "notifies":
+			notifiesMain(os.Args[2:])
+			return
 		}
 	}
 	var o options
@@ -65,7 +68,7 @@ func run(o options) error {
 	for _, row := range []struct {
 		name    string
 		measure func(options) error
-	}{{"lamp", lamp}, {"music", music}, {"parks", parks}, {"journal", journal}, {"restart", restarts}} {
+	}{{"lamp", lamp}, {"watchers", watchers}, {"crowd", crowd}, {"idle", idle}, {"music", music}, {"parks", parks}, {"journal", journal}, {"restart", restarts}} {
 		if o.only != "" && !slices.Contains(strings.Split(o.only, ","), row.name) {
 			continue
 		}

@@ -52,18 +52,23 @@ func freeBoth() (int, error) {
 
 // sent is how many RTP packets parkd has sent, by its own count.
 func (p *process) sent() (int64, error) {
+	n, err := p.metric(`parkd_rtp_packets_total{direction="out"} `)
+	return int64(n), err
+}
+
+// metric reads one figure by the beginning of its line.
+func (p *process) metric(name string) (float64, error) {
 	res, err := http.Get("http://" + p.sip + "/metrics")
 	if err != nil {
 		return 0, err
 	}
 	defer res.Body.Close()
 	for s := bufio.NewScanner(res.Body); s.Scan(); {
-		if n, ok := strings.CutPrefix(s.Text(), `parkd_rtp_packets_total{direction="out"} `); ok {
-			f, err := strconv.ParseFloat(n, 64)
-			return int64(f), err
+		if n, ok := strings.CutPrefix(s.Text(), name); ok {
+			return strconv.ParseFloat(n, 64)
 		}
 	}
-	return 0, errors.New("no count of packets in the metrics")
+	return 0, fmt.Errorf("no %sin the metrics", name)
 }
 
 const configuration = `
@@ -81,8 +86,8 @@ orbits: [{extension: 701-799}]
 func start(binary string) (*process, error) { return startKind(binary, "memory", "") }
 
 // startKind is start with a journal of that kind, in a new folder of a folder
-// ("": where temporary files go).
-func startKind(binary, kind, where string) (*process, error) {
+// ("": where temporary files go), and more in its environment.
+func startKind(binary, kind, where string, env ...string) (*process, error) {
 	dir, err := os.MkdirTemp(where, "parkd-bench")
 	if err != nil {
 		return nil, err
@@ -95,7 +100,9 @@ func startKind(binary, kind, where string) (*process, error) {
 	if err := os.WriteFile(file, fmt.Appendf(nil, configuration, filepath.Join(dir, "data"), port, port, kind), 0o600); err != nil {
 		return nil, err
 	}
-	return launch(dir, port, exec.Command(binary, "serve", "-c", file))
+	cmd := exec.Command(binary, "serve", "-c", file)
+	cmd.Env = append(os.Environ(), env...)
+	return launch(dir, port, cmd)
 }
 
 // bare runs a user agent server over sipgo that answers INVITE and BYE and

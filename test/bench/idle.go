@@ -1,0 +1,151 @@
+//go:build linux
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"time"
+)
+
+// Sizes of the row of idle subscriptions.
+const (
+	idlers   = 10000
+	expires  = 3600             // seconds
+	timeouts = 34 * time.Second // 64*T1 and a little: transactions are over
+	scrapes  = 60               // of the heap: the smallest is what lives
+)
+
+// idle: what subscriptions cost of which nothing is told: memory, and the CPU of
+// their refreshes, which phones send when half of the time is over. Its floor is
+// the same parkd before they came. Two take them, side by side: one whose
+// collector runs so often that garbage is little, for the memory, and one as it
+// is, for the CPU.
+func idle(o options) error {
+	var beds [2]*bed
+	for i, env := range []string{"GOGC=10", "GOGC=100"} {
+		b, err := makeBed(o, env)
+		if err != nil {
+			return err
+		}
+		defer b.close()
+		beds[i] = b
+	}
+	time.Sleep(timeouts)
+	lean, usual := beds[0], beds[1]
+	heap, err := lean.parkd.live()
+	if err != nil {
+		return err
+	}
+	fmt.Printf("idle     %d subscriptions: %.0f bytes of the heap each, %.0f resident (some of it garbage); %.1f MB of the heap live with them, %.1f without\n",
+		idlers, (heap-lean.heap)/idlers, float64(usual.parkd.memory()-usual.resident)/idlers, heap/(1<<20), lean.heap/(1<<20))
+	span := 3 * o.window
+	still := usual.parkd.rest(span)
+	refreshes := int(span.Seconds() * 2 * idlers / expires)
+	busy, err := usual.refresh(refreshes, span)
+	if err != nil {
+		return err
+	}
+	part := func(d, of time.Duration) float64 { return 100 * d.Seconds() / of.Seconds() }
+	fmt.Printf("idle     they cost %.2f %% of a core, with %d refreshes in %v, as at Expires %d, each written (%v of CPU a refresh); %.2f %% without refreshes; parkd without them %.2f %%\n",
+		part(busy, span), refreshes, span, expires, ((busy - still) / time.Duration(refreshes)).Round(time.Microsecond), part(still, span), part(usual.alone, o.window))
+	return nil
+}
+
+// bed is a parkd with its subscribers, and what it was before they came.
+type bed struct {
+	parkd    *process
+	phones   *phones
+	alone    time.Duration // CPU in a window
+	heap     float64
+	resident int64
+}
+
+func makeBed(o options, env string) (*bed, error) {
+	p, err := startKind(o.parkd, "bolt", o.disk, env)
+	if err != nil {
+		return nil, err
+	}
+	ph, err := newPhones(p.sip, idlers)
+	if err != nil {
+		p.stop()
+		return nil, err
+	}
+	b := &bed{parkd: p, phones: ph}
+	b.alone, b.resident = p.rest(o.window), p.memory()
+	if b.heap, err = p.live(); err == nil {
+		err = ph.watch(2*o.rate, func(i int) string { return strconv.Itoa(701 + i%99) })
+	}
+	if err != nil {
+		b.close()
+		return nil, err
+	}
+	return b, nil
+}
+
+func (b *bed) close() {
+	b.phones.close()
+	b.parkd.stop()
+}
+
+// refresh spreads so many refreshes over a span and returns the CPU of it.
+func (b *bed) refresh(n int, span time.Duration) (time.Duration, error) {
+	b.phones.mu.Lock()
+	b.phones.agreed = 0
+	b.phones.mu.Unlock()
+	cpu, begin := b.parkd.cpu(), time.Now()
+	i := 0
+	var failed error
+	paced(n, int(float64(n)/span.Seconds())+1, func() {
+		failed = errors.Join(failed, b.phones.subscribe(i, "", expires))
+		i += idlers / n
+	})
+	if failed != nil {
+		return 0, failed
+	}
+	if err := b.phones.answered(n); err != nil {
+		return 0, err
+	}
+	time.Sleep(time.Until(begin.Add(span)))
+	return b.parkd.cpu() - cpu, nil
+}
+
+// rest is the CPU time that passes while nothing is done.
+func (p *process) rest(span time.Duration) time.Duration {
+	cpu := p.cpu()
+	time.Sleep(span)
+	return p.cpu() - cpu
+}
+
+// answered waits until so many refreshes have their 200.
+func (p *phones) answered(n int) error {
+	for deadline := time.After(5 * time.Second); ; {
+		p.mu.Lock()
+		done := p.agreed >= n
+		p.mu.Unlock()
+		if done {
+			return nil
+		}
+		select {
+		case <-p.agree:
+		case <-deadline:
+			return fmt.Errorf("of %d refreshes not all were answered", n)
+		}
+	}
+}
+
+// live is the heap right after a collection, nearly: the smallest of many
+// looks at it, which make garbage themselves.
+func (p *process) live() (float64, error) {
+	least := math.Inf(1)
+	for range scrapes {
+		heap, err := p.metric("go_memstats_heap_alloc_bytes ")
+		if err != nil {
+			return 0, err
+		}
+		least = min(least, heap)
+	}
+	return least, nil
+}
