@@ -56,6 +56,17 @@ func newClient(cmd *cobra.Command) (*client, error) {
 func (c *client) do(ctx context.Context, method, path string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, clientTimeout)
 	defer cancel()
+	res, err := c.send(ctx, method, path)
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
+	return io.ReadAll(io.LimitReader(res.Body, maxAnswer))
+}
+
+// send sends a request and returns its answer, which is to be closed, if it is one
+// of success.
+func (c *client) send(ctx context.Context, method, path string) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, method, c.base+path, nil)
 	if err != nil {
 		return nil, err
@@ -67,13 +78,13 @@ func (c *client) do(ctx context.Context, method, path string) ([]byte, error) {
 	if err != nil {
 		return nil, c.doubt(fmt.Errorf("is parkd running? %w", err))
 	}
+	if res.StatusCode/100 == 2 {
+		return res, nil
+	}
 	defer res.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
 	if err != nil {
 		return nil, err
-	}
-	if res.StatusCode/100 == 2 {
-		return body, nil
 	}
 	err = refusal(res, body)
 	if res.StatusCode == http.StatusUnauthorized {

@@ -41,6 +41,7 @@ type Orbits interface {
 type Lamps interface {
 	Watchers(resource string) int
 	Lamps() []Lamp
+	Resolve(user string) (resource string, known bool) // what a phone may subscribe to
 }
 
 // Lamp is a subscription as operators see it.
@@ -177,11 +178,15 @@ func (s *Server) Tell(e orbit.Event) {
 
 // Show passes the new state of a lamp on to those who watch. It never blocks.
 func (s *Server) Show(v orbit.View) {
-	e := event{Type: "lamp", Orbit: v.Orbit, State: v.State}
+	s.hub.tell(lampOf(v))
+}
+
+func lampOf(v orbit.View) event {
+	e := event{Type: typeLamp, Orbit: v.Orbit, State: v.State}
 	if v.Head != nil {
 		e.Call = v.Head.ID
 	}
-	s.hub.tell(e)
+	return e
 }
 
 // Shutdown ends the event streams, lets other requests finish until ctx ends,

@@ -55,6 +55,11 @@ func (f *fixed) Watchers(resource string) int {
 
 func (f *fixed) Lamps() []Lamp { return f.lamps }
 
+func (f *fixed) Resolve(user string) (string, bool) {
+	_, ok := f.state.Lamp(user)
+	return user, ok
+}
+
 var start = time.Date(2026, 11, 22, 19, 37, 0, 500, time.FixedZone("CET", 3600))
 
 // office has a call that is parked, one on its way back, and one bridged.

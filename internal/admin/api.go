@@ -51,6 +51,7 @@ func (s *Server) Handler() http.Handler {
 	mux.Handle("/api/v1/calls/{id}", methods{http.MethodDelete: s.drop})
 	mux.Handle("/api/v1/calls/{id}/return", methods{http.MethodPost: s.giveBack})
 	mux.Handle("/api/v1/lamps", get(s.lamps))
+	mux.Handle("/api/v1/lamps/{resource}/trace", get(s.trace))
 	mux.Handle("/api/v1/registrations", get(s.registrations))
 	mux.Handle("/api/v1/events", get(s.events))
 	mux.Handle("/api/v1/status", get(s.status))

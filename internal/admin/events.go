@@ -12,7 +12,8 @@ import (
 // Bounds of the event streams.
 const (
 	maxStreams  = 64
-	streamQueue = 256 // a client that is further behind is dropped; it connects again by itself
+	streamQueue = 256   // a client that is further behind is dropped; it connects again by itself
+	traceQueue  = 16384 // of one that follows a lamp: 1,000 watchers are told within milliseconds
 	heartbeat   = 15 * time.Second
 	streamWrite = 10 * time.Second // for one write to a client
 )
@@ -25,34 +26,56 @@ type event struct {
 	Call   string    `json:"call,omitempty"`
 	State  string    `json:"state,omitempty"` // of a lamp
 	Detail string    `json:"detail,omitempty"`
+	*Step            // of a lamp's trace only
 	number uint64
 }
 
 // hub hands events to streams. Telling never blocks: whoever does not keep up
 // is dropped.
 type hub struct {
-	busy atomic.Int32 // streams: what is told to nobody costs nothing
+	busy    atomic.Int32 // streams: what is told to nobody costs nothing
+	tracing atomic.Int32 // those of them that follow one lamp
 
-	mu      sync.Mutex // leaf
-	streams map[chan event]struct{}
+	mu      sync.Mutex             // leaf
+	streams map[chan event]*string // to the lamp that it follows; nil = it is told every event
 	number  uint64
 	closed  bool
 }
 
-func newHub() *hub { return &hub{streams: map[chan event]struct{}{}} }
+func newHub() *hub { return &hub{streams: map[chan event]*string{}} }
 
-// join returns a stream, closed by the hub when it ends; nil if there are too
-// many or the hub is closed.
-func (h *hub) join() chan event {
+// join returns a stream of events, or of one lamp's steps and states, closed by
+// the hub when it ends; nil if there are too many or the hub is closed.
+func (h *hub) join(lamp *string) chan event {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.closed || len(h.streams) >= maxStreams {
 		return nil
 	}
-	c := make(chan event, streamQueue)
-	h.streams[c] = struct{}{}
+	queue := streamQueue
+	if lamp != nil {
+		queue = traceQueue
+		h.tracing.Add(1)
+	}
+	c := make(chan event, queue)
+	h.streams[c] = lamp
 	h.busy.Store(int32(len(h.streams)))
 	return c
+}
+
+// follows reports whether a stream follows a lamp.
+func (h *hub) follows(resource string) bool {
+	if h.tracing.Load() == 0 {
+		return false
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, lamp := range h.streams {
+		if lamp != nil && *lamp == resource {
+			return true
+		}
+	}
+	return false
 }
 
 // leave ends a stream, if it has not ended already.
@@ -63,7 +86,10 @@ func (h *hub) leave(c chan event) {
 }
 
 func (h *hub) drop(c chan event) {
-	if _, known := h.streams[c]; known {
+	if lamp, known := h.streams[c]; known {
+		if lamp != nil {
+			h.tracing.Add(-1)
+		}
 		delete(h.streams, c)
 		close(c)
 		h.busy.Store(int32(len(h.streams)))
@@ -79,13 +105,25 @@ func (h *hub) tell(e event) {
 	defer h.mu.Unlock()
 	h.number++
 	e.number = h.number
-	for c := range h.streams {
+	for c, lamp := range h.streams {
+		if !e.concerns(lamp) {
+			continue
+		}
 		select {
 		case c <- e:
 		default:
 			h.drop(c)
 		}
 	}
+}
+
+// concerns reports whether a stream is to have an event: steps are for those who
+// follow that lamp.
+func (e *event) concerns(lamp *string) bool {
+	if lamp == nil {
+		return e.Step == nil
+	}
+	return *lamp == e.Orbit && (e.Step != nil || e.Type == typeLamp)
 }
 
 func (h *hub) close() {
@@ -103,7 +141,13 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")
 		return
 	}
-	c := s.hub.join()
+	s.stream(w, r, nil, nil)
+}
+
+// stream sends the events of a stream, or of one lamp's, until the client goes;
+// after what the function first, which may be nil, has.
+func (s *Server) stream(w http.ResponseWriter, r *http.Request, lamp *string, first func() []event) {
+	c := s.hub.join(lamp)
 	if c == nil {
 		w.Header().Set("Retry-After", "5")
 		fail(w, r, http.StatusServiceUnavailable, "too many event streams, or shutting down")
@@ -113,9 +157,17 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("X-Accel-Buffering", "no") // nginx passes it on at once
 	out := stream{w, http.NewResponseController(w)}
+	err := out.write("retry: 2000\n\n")
+	if first != nil {
+		for _, e := range first() {
+			if err == nil {
+				err = out.event(e)
+			}
+		}
+	}
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
-	for err := out.write("retry: 2000\n\n"); err == nil; {
+	for err == nil {
 		select {
 		case e, more := <-c:
 			if !more {

@@ -85,6 +85,7 @@ type Options struct {
 	Max      int                         // subscriptions; 0 = DefaultMax
 	Refused  func(reason string)         // counts refusals; may be nil
 	Observe  func(latency time.Duration) // from a change to the 200 of its NOTIFY; concurrently; may be nil
+	Follower Follower                    // may be nil
 }
 
 // Notifier serves SUBSCRIBE.

@@ -73,6 +73,7 @@ func (s *sub) notify(now time.Time) {
 		s.n.index.drop(s)
 		s.expiry.Stop()
 		s.closing = "noresource"
+		s.step(Step{Kind: StepEnded, Detail: "there is no such orbit any more"})
 	}
 	req, err := s.request(doc, now)
 	if err != nil {
@@ -83,13 +84,13 @@ func (s *sub) notify(now time.Time) {
 	if !s.owed {
 		s.pace.spend(now)
 	}
-	t := &telling{seq: sipua.CSeq(req), flow: s.rec.Dialog.Flow, sent: now, since: s.since, shown: doc.Shown, last: s.closing != ""}
+	t := &telling{seq: sipua.CSeq(req), flow: s.rec.Dialog.Flow, version: s.rec.Version, sent: now, since: s.since, shown: doc.Shown, last: s.closing != ""}
 	s.owed, s.since, s.retry, s.sending = false, time.Time{}, time.Time{}, t
 	s.timer.Stop()
-	version := s.rec.Version
 	s.rec.Version++ // RFC 4235 4.1: by one a document
-	s.n.index.note(s, func(l *Lamp) { l.Told, l.Version, l.Answer = now, version, 0 })
+	s.n.index.note(s, func(l *Lamp) { l.Told, l.Version, l.Answer = now, t.version, 0 })
 	s.unheard()
+	s.step(t.stepOf(StepNotify))
 	s.send(t, req)
 	s.low()
 }

@@ -19,6 +19,7 @@ func (s *sub) answered(t *telling, res *sip.Response, err error) {
 	case err != nil && s.stopping(err):
 		s.rest() // and what is kept stays kept
 	case t.last:
+		s.told(t, res)
 		s.end()
 	case err != nil && s.sending == t:
 		s.unanswered(t, err)
@@ -44,6 +45,7 @@ func (s *sub) late(res *sip.Response) {
 		t.cancel()
 	}
 	if t.last {
+		s.told(t, res)
 		s.end()
 		return
 	}
@@ -55,6 +57,7 @@ func (s *sub) outcome(t *telling, res *sip.Response) {
 	now := time.Now()
 	current := s.sending == t
 	s.n.index.note(s, func(l *Lamp) { l.Answer = res.StatusCode })
+	s.told(t, res)
 	wait, asked := waitOf(res)
 	// RFC 6665 4.2.2: with a Retry-After the NOTIFY has not failed for good.
 	switch {
@@ -63,6 +66,7 @@ func (s *sub) outcome(t *telling, res *sip.Response) {
 	case slices.Contains(ends, res.StatusCode) && (!asked || res.StatusCode == sip.StatusCallTransactionDoesNotExists):
 		s.end()
 		s.log.Info().Int("code", res.StatusCode).Msg("lamp ended by its watcher")
+		s.step(Step{Kind: StepEnded, Code: res.StatusCode, Detail: "by its watcher's answer"})
 		return
 	}
 	s.heard()
@@ -111,6 +115,7 @@ func (s *sub) heard() {
 		return
 	}
 	s.silent = false
+	s.step(Step{Kind: StepHeard})
 	s.n.index.note(s, func(l *Lamp) { l.Silent = false })
 	if !s.retry.IsZero() {
 		s.retry = time.Now()
@@ -128,6 +133,7 @@ func (s *sub) unanswered(t *telling, err error) {
 		s.sending = nil // it has not gone anywhere
 	}
 	s.log.Debug().Err(err).Msg("watcher does not answer")
+	s.told(t, nil)
 	if !s.silent {
 		s.missed = patience
 	}
@@ -147,6 +153,7 @@ func (s *sub) miss() {
 		s.silent = true
 		s.n.index.note(s, func(l *Lamp) { l.Silent = true })
 		s.log.Info().Msg("watcher is silent")
+		s.step(Step{Kind: StepSilent})
 	}
 }
 

@@ -96,6 +96,7 @@ func (s *sub) opened(r *sipua.Request, t terms) {
 	s.accept(r, t.expires)
 	s.log.Info().Str("event", s.rec.Event).Str("source", s.rec.Dialog.Flow.Remote.String()).
 		Int("expires", int(t.expires/time.Second)).Msg("lamp subscribed")
+	s.step(Step{Kind: StepSubscribed, Expires: t.expires})
 	s.live(t.expires)
 }
 
@@ -177,6 +178,7 @@ func (s *sub) unsubscribed(r *sipua.Request) {
 	s.accept(r, 0)
 	s.heard()
 	s.log.Info().Msg("lamp unsubscribed")
+	s.step(Step{Kind: StepEnded, Detail: "unsubscribed"})
 	s.close("timeout")
 }
 
@@ -191,6 +193,7 @@ func (s *sub) renewed(r *sipua.Request, t terms) {
 		return
 	}
 	s.accept(r, t.expires)
+	s.step(Step{Kind: StepRefreshed, Expires: t.expires})
 	s.heard()
 	s.held = time.Time{}
 	s.live(t.expires)
@@ -221,6 +224,7 @@ func (s *sub) expired() {
 		return
 	}
 	s.log.Info().Msg("lamp expired")
+	s.step(Step{Kind: StepEnded, Detail: "expired"})
 	s.close("timeout")
 }
 
@@ -246,6 +250,7 @@ func (s *sub) close(reason string) {
 func (s *sub) forget() {
 	if !s.gone {
 		s.log.Debug().Msg("lamp replaced")
+		s.step(Step{Kind: StepEnded, Detail: "replaced by a newer one"})
 		s.end()
 	}
 }
@@ -292,13 +297,14 @@ func (s *sub) contact() sip.ContactHeader {
 
 // telling is a NOTIFY on its way.
 type telling struct {
-	seq    uint32
-	flow   sipua.Flow
-	sent   time.Time
-	since  time.Time // the change that it tells; zero = none
-	shown  string
-	last   bool // it says terminated
-	over   bool // its transaction is, without an answer
-	again  bool // if that comes to nothing, at once
-	cancel context.CancelFunc
+	seq     uint32
+	version uint32 // of its document
+	flow    sipua.Flow
+	sent    time.Time
+	since   time.Time // the change that it tells; zero = none
+	shown   string
+	last    bool // it says terminated
+	over    bool // its transaction is, without an answer
+	again   bool // if that comes to nothing, at once
+	cancel  context.CancelFunc
 }

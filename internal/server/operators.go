@@ -51,7 +51,7 @@ func newOperators(o *Options, passed *systemd.Sockets) (*operators, error) {
 // watch joins the operators with what they look at.
 func (op *operators) watch(s *Server) {
 	op.admin = admin.New(admin.Options{
-		Orbits: s.runner, Lamps: lampList{s.notifier}, Registrations: registrations{s.registrar}, Metrics: op.metrics,
+		Orbits: s.runner, Lamps: lampList{s.notifier, s.lamps}, Registrations: registrations{s.registrar}, Metrics: op.metrics,
 		Password: s.config.Load().Admin.Password.Reveal(), Log: s.log,
 		Health: s.o.Store.Fault, Status: s.status, Reload: s.reloadFor(),
 	})
@@ -127,7 +127,13 @@ func (op *operators) close() {
 }
 
 // lampList lists subscriptions for operators. It implements admin.Lamps.
-type lampList struct{ notifier *presence.Notifier }
+type lampList struct {
+	notifier *presence.Notifier
+	lamps    *lamps
+}
+
+// Resolve implements admin.Lamps.
+func (l lampList) Resolve(user string) (string, bool) { return l.lamps.Resolve(user) }
 
 // Watchers implements admin.Lamps.
 func (l lampList) Watchers(resource string) int { return l.notifier.Watchers(resource) }
@@ -139,6 +145,25 @@ func (l lampList) Lamps() []admin.Lamp {
 		list = append(list, admin.Lamp(s))
 	}
 	return list
+}
+
+// follower tells operators who follow a lamp what happens to its subscriptions. It
+// implements presence.Follower.
+type follower struct{ operators *operators }
+
+// Follows implements presence.Follower.
+func (f follower) Follows(resource string) bool { return f.operators.admin.Follows(resource) }
+
+// Step implements presence.Follower.
+func (f follower) Step(st presence.Step) {
+	step := admin.Step{
+		Event: st.Event, Watcher: st.Watcher, Source: st.Source, Agent: st.Agent, CSeq: st.CSeq, Shown: st.Shown,
+		Code: st.Code, Seconds: st.Took.Seconds(), Expires: int(st.Expires / time.Second),
+	}
+	if st.Kind == presence.StepNotify {
+		step.Version = &st.Version
+	}
+	f.operators.admin.Trace(st.Kind, st.Resource, st.Detail, step)
 }
 
 // rtp is what the media engine has done.

@@ -43,6 +43,7 @@ func (s *Server) buildUsages(w *world, m leg.Media) {
 		Endpoint: s.endpoint, Table: s.table, Wheel: s.wheel, Log: s.log,
 		Journal: subscriptions{s.o.Store}, Epoch: s.o.Store.Epoch(),
 		Source: s.lamps, Refused: s.operators.metrics.Refused, Observe: s.operators.metrics.Notified,
+		Follower: follower{s.operators},
 	})
 	s.legs = leg.New(s.ctx, leg.Options{
 		Endpoint: s.endpoint, Table: s.table, Wheel: s.wheel, Media: m, Decider: s.runner,

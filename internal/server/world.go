@@ -46,10 +46,10 @@ func (w *world) Show(v orbit.View) {
 		w.views[v.Orbit] = v
 	}
 	w.mu.Unlock()
+	w.operators.admin.Show(v) // first: whoever follows the lamp sees why its watchers are told
 	if !known || !v.SameLamp(before) {
 		w.notifier.Changed(v.Orbit)
 	}
-	w.operators.admin.Show(v)
 }
 
 // view is the newest view of an orbit.

@@ -1,11 +1,13 @@
 package kit
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 )
@@ -47,6 +49,35 @@ func (o *Operator) Do(method, path string) (int, string) {
 		return 0, ""
 	}
 	return res.StatusCode, string(body)
+}
+
+// Follow reads a stream of server-sent events until stop, which returns the data of
+// all that came: status is 0 if nobody answers.
+func (o *Operator) Follow(path string) (status int, stop func() []string) {
+	ctx, cancel := context.WithCancel(context.Background())
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://127.0.0.1:8080/api/v1"+path, nil)
+	if err != nil {
+		panic(err)
+	}
+	client := o.client
+	client.Timeout = 0
+	res, err := client.Do(req)
+	if err != nil {
+		cancel()
+		return 0, nil
+	}
+	var data []string
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		defer res.Body.Close()
+		for lines := bufio.NewScanner(res.Body); lines.Scan(); {
+			if d, ok := strings.CutPrefix(lines.Text(), "data: "); ok {
+				data = append(data, d)
+			}
+		}
+	}()
+	return res.StatusCode, func() []string { cancel(); <-ended; return data }
 }
 
 func (o *Operator) dial() (net.Conn, error) {

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+func newLamps() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "lamps [ORBIT]", Short: "Show who watches which lamp of the running server, and what they answer",
+		Args: cobra.MaximumNArgs(1), RunE: lamps,
+	}
+	cmd.Flags().Bool("json", false, "as JSON: [{\"resource\": \"701\", \"watcher\": ...}, ...]")
+	trace := &cobra.Command{
+		Use: "trace ORBIT", Short: "Follow one lamp live, until interrupted",
+		Args: cobra.ExactArgs(1), RunE: traceLamp,
+	}
+	trace.Flags().Bool("json", false, "as JSON, an object a line")
+	cmd.AddCommand(trace)
+	return cmd
+}
+
+// lamp is what the table shows of a subscription.
+type lamp struct {
+	Resource string    `json:"resource"`
+	Event    string    `json:"event"`
+	Watcher  string    `json:"watcher"`
+	Source   string    `json:"source"`
+	Agent    string    `json:"agent"`
+	Since    time.Time `json:"since"`
+	Expires  time.Time `json:"expires"`
+	Told     time.Time `json:"told"`
+	Answer   int       `json:"answer"`
+	Shown    string    `json:"shown"`
+	Silent   bool      `json:"silent"`
+}
+
+// lamps lists the subscriptions, all or those to one orbit.
+func lamps(cmd *cobra.Command, args []string) error {
+	asJSON, err := cmd.Flags().GetBool("json")
+	if err != nil {
+		return err
+	}
+	c, err := newClient(cmd)
+	if err != nil {
+		return err
+	}
+	answer, err := c.do(cmd.Context(), http.MethodGet, "/api/v1/lamps")
+	if err != nil {
+		return failure{err}
+	}
+	var list []json.RawMessage
+	if err := json.Unmarshal(answer, &list); err != nil {
+		return failure{fmt.Errorf("the running server's answer: %w", err)}
+	}
+	rows := make([]lamp, 0, len(list))
+	shown := make([]json.RawMessage, 0, len(list))
+	for _, text := range list {
+		var l lamp
+		if err := json.Unmarshal(text, &l); err != nil {
+			return failure{fmt.Errorf("the running server's answer: %w", err)}
+		}
+		if len(args) == 0 || l.Resource == args[0] {
+			rows, shown = append(rows, l), append(shown, text)
+		}
+	}
+	if asJSON {
+		return writeList(cmd.OutOrStdout(), shown)
+	}
+	return writeLamps(cmd.OutOrStdout(), time.Now(), rows)
+}
+
+func writeList(w io.Writer, list []json.RawMessage) error {
+	all, err := json.Marshal(list)
+	if err != nil {
+		return failure{err}
+	}
+	var out bytes.Buffer
+	if err := json.Indent(&out, all, "", "  "); err != nil {
+		return failure{err}
+	}
+	out.WriteByte('\n')
+	_, err = out.WriteTo(w)
+	return err
+}
+
+func writeLamps(w io.Writer, now time.Time, list []lamp) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	row(t, "ORBIT", "EVENT", "WATCHER", "ADDRESS", "AGENT", "FOR", "EXPIRES IN", "TOLD", "ANSWER", "SHOWS")
+	for _, l := range list {
+		told := "-"
+		if !l.Told.IsZero() {
+			told = age(now, l.Told) + " ago"
+		}
+		row(t, l.Resource, l.Event, l.Watcher, l.Source, l.Agent, age(now, l.Since), age(now, l.Expires), told, l.answer(), l.shows())
+	}
+	return t.Flush()
+}
+
+// answer is what the watcher has answered to the last NOTIFY.
+func (l *lamp) answer() string {
+	switch {
+	case l.Silent:
+		return "silent"
+	case l.Answer == 0:
+		return "none yet"
+	}
+	return fmt.Sprint(l.Answer)
+}
+
+// shows says whether the lamp is lit, as far as its watcher has answered.
+func (l *lamp) shows() string {
+	if l.Shown == "" {
+		return "no call"
+	}
+	return "a call"
+}
