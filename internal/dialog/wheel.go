@@ -2,7 +2,6 @@ package dialog
 
 import (
 	"cmp"
-	"math/bits"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -11,12 +10,16 @@ import (
 
 const (
 	tick  = 10 * time.Millisecond
-	slots = 512 // a turn of the wheel is 5.12 s
+	slots = 512 // a turn is 5.12 s
 )
 
 // Wheel is a hashed timer wheel: starting and stopping a timer costs the same
 // whatever number of them there is. One goroutine serves it, which sleeps
 // while no slot is due.
+//
+// Timers of the next turn are in slots of a tick. Those later than that wait in
+// slots of a turn, and come near when theirs begins: else ten thousand timers
+// of an hour would be met, and the goroutine woken for them, each turn.
 type Wheel struct {
 	start time.Time
 	wake  chan struct{}
@@ -24,11 +27,11 @@ type Wheel struct {
 	ended chan struct{}
 
 	mu     sync.Mutex // leaf
-	slot   [slots]*Timer
-	used   [slots / 64]uint64 // which slots are not empty
-	armed  int                // timers in slots
-	now    int64              // last tick that was served
-	until  int64              // tick that the goroutine sleeps for; 0 = sleeps for good
+	near   ring       // by tick
+	far    ring       // by turn
+	armed  int        // timers in slots
+	now    int64      // last tick that was served
+	until  int64      // tick that the goroutine sleeps for; 0 = sleeps for good
 	closed bool
 }
 
@@ -39,7 +42,7 @@ type Timer struct {
 	f          func()
 	at         int64 // tick at which it fires
 	next, prev *Timer
-	linked     bool // in a slot; owned by wheel.mu
+	in         *ring // nil = in no slot; owned by wheel.mu
 	state      atomic.Int32
 }
 
@@ -100,7 +103,7 @@ func (w *Wheel) Close() {
 		return
 	}
 	w.closed = true
-	w.slot, w.armed = [slots]*Timer{}, 0
+	w.near, w.far, w.armed = ring{}, ring{}, 0
 	w.mu.Unlock()
 	close(w.done)
 	<-w.ended
@@ -114,34 +117,23 @@ func (w *Wheel) Len() int {
 }
 
 func (w *Wheel) link(t *Timer) { // holds mu
-	i := t.at % slots
-	t.next = w.slot[i]
-	if t.next != nil {
-		t.next.prev = t
+	if t.at-w.now < slots {
+		w.near.put(t.at, t)
+	} else {
+		w.far.put(t.at/slots, t)
 	}
-	w.slot[i] = t
-	w.used[i/64] |= 1 << (i % 64)
-	t.linked = true
 	w.armed++
 }
 
 func (w *Wheel) unlink(t *Timer) { // holds mu
-	if !t.linked || w.closed {
+	switch {
+	case w.closed || t.in == nil:
 		return
+	case t.in == &w.near:
+		w.near.take(t.at, t)
+	default:
+		w.far.take(t.at/slots, t)
 	}
-	i := t.at % slots
-	if t.prev != nil {
-		t.prev.next = t.next
-	} else {
-		w.slot[i] = t.next
-	}
-	if t.next != nil {
-		t.next.prev = t.prev
-	}
-	if w.slot[i] == nil {
-		w.used[i/64] &^= 1 << (i % 64)
-	}
-	t.next, t.prev, t.linked = nil, nil, false
 	w.armed--
 }
 
@@ -172,10 +164,22 @@ func (w *Wheel) due() []*Timer {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	to := int64(time.Since(w.start) / tick)
+	served := w.now
+	w.now = max(w.now, to)
+	turn := to / slots
+	for n := max(served/slots+1, turn-slots+1); n <= turn; n++ {
+		for t := w.far.slot[n%slots]; t != nil; {
+			next := t.next
+			if t.at/slots <= turn {
+				w.unlink(t)
+				w.link(t) // comes near
+			}
+			t = next
+		}
+	}
 	var list []*Timer
-	from := max(w.now+1, to-slots+1)
-	for n := from; n <= to; n++ {
-		for t := w.slot[n%slots]; t != nil; {
+	for n := max(served+1, to-slots+1); n <= to; n++ {
+		for t := w.near.slot[n%slots]; t != nil; {
 			next := t.next
 			if t.at <= to {
 				w.unlink(t)
@@ -184,28 +188,23 @@ func (w *Wheel) due() []*Timer {
 			t = next
 		}
 	}
-	w.now = max(w.now, to)
 	slices.SortStableFunc(list, func(a, b *Timer) int { return cmp.Compare(a.at, b.at) })
 	return list
 }
 
-// rest says how long until the next slot that is not empty.
+// rest says how long until the next slot that is not empty: of a tick, or the
+// beginning of a turn.
 func (w *Wheel) rest() (time.Duration, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.until = 0
-	for n := w.now + 1; n <= w.now+slots; {
-		i := n % slots
-		word := w.used[i/64] >> (i % 64)
-		if word == 0 {
-			n += 64 - i%64
-			continue
-		}
-		n += int64(bits.TrailingZeros64(word))
+	if n, ok := w.near.after(w.now); ok {
 		w.until = n
-		return max(0, time.Duration(n)*tick-time.Since(w.start)), true
 	}
-	return 0, false
+	if n, ok := w.far.after(w.now / slots); ok && (w.until == 0 || n*slots < w.until) {
+		w.until = n * slots
+	}
+	return max(0, time.Duration(w.until)*tick-time.Since(w.start)), w.until != 0
 }
 
 // fire posts the timer's function; a Stop until it runs still counts.
