@@ -241,7 +241,7 @@ func (ch *Change) event(k Kind, c *Call, detail string) {
 // CallView is a call as operators see it.
 type CallView struct {
 	ID      string
-	State   string // parked retrieving returning bridged transferring inviting transferring inviting
+	State   string // parked retrieving returning bridged transferring inviting
 	Orbit   string // the orbit it is in, or was in before it was bridged
 	Caller  Party
 	With    Party // whom they are joined with, or who is rung; zero while parked
@@ -260,14 +260,14 @@ type View struct {
 	Enabled bool
 	State   string    // free parked returning; of a pool free full
 	Head    *CallView // the next to be retrieved, nil if there is none
-	Count   int       // calls in the orbit
+	Behind  int       // how many wait behind it
+	Count   int       // calls in the orbit, those being retrieved too
 	Gone    bool      // there is no such orbit any more
 	Full    bool      // of a pool: no orbit is free
 }
 
-// SameLamp reports whether two views of an orbit look the same on a lamp: how
-// many calls wait behind the head, one that is being retrieved, and that there are
-// to be no new ones, do not show.
+// SameLamp reports whether two views of an orbit look the same on a lamp: a call
+// that is being retrieved, and that there are to be no new ones, do not show.
 func (v View) SameLamp(w View) bool {
 	if v.Name != w.Name || v.Gone != w.Gone || v.Full != w.Full || (v.Head == nil) != (w.Head == nil) {
 		return false
@@ -276,5 +276,5 @@ func (v View) SameLamp(w View) bool {
 		return true
 	}
 	a, b := v.Head, w.Head
-	return a.Alias == b.Alias && a.State == b.State && a.Caller == b.Caller
+	return a.Alias == b.Alias && a.State == b.State && a.Caller == b.Caller && v.Behind == w.Behind
 }

@@ -11,6 +11,7 @@ type place struct {
 	removed    bool // configured no more: there while it has calls
 	head, tail *entry
 	count      int // calls in the orbit, those being retrieved too
+	waiting    int // those that may be fetched
 	seats      []seat
 }
 
@@ -35,6 +36,7 @@ func (p *place) link(e *entry) {
 		after = after.prev
 	}
 	e.prev, e.linked = after, true
+	p.waiting++
 	if after == nil {
 		e.next, p.head = p.head, e
 	} else {
@@ -59,6 +61,7 @@ func (p *place) unlink(e *entry) {
 		e.next.prev = e.prev
 	}
 	e.prev, e.next, e.linked = nil, nil, false
+	p.waiting--
 }
 
 // schedule puts every call into the heap of deadlines anew.

@@ -62,7 +62,7 @@ func (s *State) View(ext string) (View, bool) {
 	}
 	if p.head != nil {
 		c := p.head.view()
-		v.Head = &c
+		v.Head, v.Behind = &c, p.waiting-1
 		if p.head.Phase == Returning {
 			v.State = "returning"
 		}

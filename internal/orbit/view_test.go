@@ -18,7 +18,8 @@ func TestSameLamp(t *testing.T) {
 		same bool
 	}{
 		{"itself, read anew", with(func(v *View) { v.Head = head(nil) }), true},
-		{"one more waits behind the head", with(func(v *View) { v.Count = 2 }), true},
+		{"one more waits behind the head", with(func(v *View) { v.Count, v.Behind = 2, 1 }), false},
+		{"another one is being retrieved", with(func(v *View) { v.Count = 2 }), true},
 		{"another caller", with(func(v *View) { v.Head = head(func(c *CallView) { c.Caller.Name = "Bob" }) }), false},
 		{"another parking of the same call", with(func(v *View) { v.Head = head(func(c *CallView) { c.Alias.CallID = "9" }) }), false},
 		{"on its way back", with(func(v *View) { v.Head = head(func(c *CallView) { c.State = "returning" }) }), false},

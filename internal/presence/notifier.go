@@ -46,7 +46,7 @@ const DefaultMax = 20000
 
 // Params is what a document depends on beside the state.
 type Params struct {
-	Event    string // package: dialog
+	Event    string // package: dialog, presence
 	Accept   string // media type that the watcher takes
 	Entity   string // the subscribed URI, to the byte
 	Version  uint32 // of the subscription: 0, 1, 2, ...

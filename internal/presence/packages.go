@@ -11,6 +11,8 @@ type pack struct {
 
 var packs = []pack{
 	{name: "dialog", types: []string{"application/dialog-info+xml"}}, // RFC 4235 3.1, 3.5
+	// RFC 3856 6.1, 6.4; and what came before it.
+	{name: "presence", types: []string{"application/pidf+xml", "application/xpidf+xml"}},
 }
 
 func packOf(name string) (pack, bool) {

@@ -2,10 +2,12 @@ package server
 
 import (
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"parkd/internal/blf"
 	"parkd/internal/config"
+	"parkd/internal/orbit"
 	"parkd/internal/presence"
 )
 
@@ -13,6 +15,42 @@ import (
 type lamps struct {
 	world    *world
 	profiles atomic.Pointer[map[string]blf.Profile]
+}
+
+// sight is a view, and the documents that it was rendered in: nothing is ever
+// taken from those of an older one.
+type sight struct {
+	orbit.View
+
+	mu   sync.Mutex // leaf
+	docs []rendered
+}
+
+// rendered is a document of a style.
+type rendered struct {
+	style    blf.Style
+	template *blf.Template
+}
+
+// maxRendered bounds the styles that are kept of a view; there are more only where
+// a configuration changes again and again.
+const maxRendered = 32
+
+// in returns the document of a style, which is rendered once.
+func (s *sight) in(style blf.Style) *blf.Template {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range s.docs {
+		if s.docs[i].style == style {
+			return s.docs[i].template
+		}
+	}
+	if len(s.docs) >= maxRendered {
+		s.docs = s.docs[:0]
+	}
+	t := blf.New(s.View, style)
+	s.docs = append(s.docs, rendered{style, t})
+	return t
 }
 
 func newLamps(c *config.Config, w *world) *lamps {
@@ -32,11 +70,10 @@ func (l *lamps) use(c *config.Config) (changed []string) {
 	if old := l.profiles.Load(); old != nil {
 		for ext, before := range *old {
 			p, stays := profiles[ext]
-			_, shown := l.world.view(ext)
 			switch {
 			case stays && before != p:
 				changed = append(changed, ext)
-			case !stays && shown:
+			case !stays && l.world.sight(ext) != nil:
 				profiles[ext] = before
 			}
 		}
@@ -47,22 +84,28 @@ func (l *lamps) use(c *config.Config) (changed []string) {
 
 // Resolve implements presence.Source.
 func (l *lamps) Resolve(user string) (string, bool) {
-	v, ok := l.world.view(user)
-	return user, ok && v.Enabled
+	v := l.world.sight(user)
+	return user, v != nil && v.Enabled
 }
+
+// nowhere is the sight of an orbit that is gone.
+var nowhere sight
+
+// docRoom is what most documents take, in bytes.
+const docRoom = 1024
 
 // Document implements presence.Source.
 func (l *lamps) Document(resource string, p presence.Params) (presence.Document, bool) {
-	v, ok := l.world.view(resource)
-	limit := 0
-	if p.Reliable {
-		limit = -1
+	v := l.world.sight(resource)
+	ok := v != nil
+	if !ok {
+		v = &nowhere
 	}
-	return presence.Document{
-		Body: blf.Document(v, blf.Doc{
-			Entity: p.Entity, Version: p.Version, Profile: (*l.profiles.Load())[resource], Target: p.Target, Limit: limit,
-		}),
-		ContentType: "application/dialog-info+xml",
-		Shown:       blf.Shown(v),
-	}, ok
+	style := blf.Style{Type: blf.TypeOf(p.Accept), Profile: (*l.profiles.Load())[resource]}
+	fill := blf.Fill{Entity: p.Entity, Version: p.Version, Target: p.Target}
+	body := v.in(style).Append(make([]byte, 0, docRoom), fill)
+	if len(body) > blf.DefaultLimit && !p.Reliable {
+		body = blf.Document(v.View, style, fill, blf.DefaultLimit)
+	}
+	return presence.Document{Body: body, ContentType: style.Type.String(), Shown: blf.Shown(v.View)}, ok
 }

@@ -20,15 +20,16 @@ type world struct {
 	log       zerolog.Logger
 
 	mu    sync.RWMutex // leaf
-	views map[string]orbit.View
+	views map[string]*sight
 }
 
 // newWorld returns a world that knows every orbit and pool of a state from the start: a
 // phone may subscribe as soon as SIP is served, before the state's owner runs.
 func newWorld(log zerolog.Logger, op *operators, state *orbit.State) *world {
-	w := &world{log: log, operators: op, views: map[string]orbit.View{}}
+	w := &world{log: log, operators: op, views: map[string]*sight{}}
 	for _, ext := range slices.Concat(state.Extensions(), state.PoolExtensions()) {
-		w.views[ext], _ = state.Lamp(ext)
+		v, _ := state.Lamp(ext)
+		w.views[ext] = &sight{View: v}
 	}
 	return w
 }
@@ -43,21 +44,20 @@ func (w *world) Show(v orbit.View) {
 	if v.Gone {
 		delete(w.views, v.Orbit)
 	} else {
-		w.views[v.Orbit] = v
+		w.views[v.Orbit] = &sight{View: v}
 	}
 	w.mu.Unlock()
 	w.operators.admin.Show(v) // first: whoever follows the lamp sees why its watchers are told
-	if !known || !v.SameLamp(before) {
+	if !known || !v.SameLamp(before.View) {
 		w.notifier.Changed(v.Orbit)
 	}
 }
 
-// view is the newest view of an orbit.
-func (w *world) view(ext string) (orbit.View, bool) {
+// sight is the newest view of an orbit, nil if there is no such orbit.
+func (w *world) sight(ext string) *sight {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
-	v, ok := w.views[ext]
-	return v, ok
+	return w.views[ext]
 }
 
 // Tell implements orbit.World.
@@ -73,6 +73,5 @@ func (w *world) Tell(e orbit.Event) {
 
 // known reports whether a user part of a URI is one of ours: for OPTIONS.
 func (w *world) known(user string) bool {
-	_, ok := w.view(user)
-	return ok || user == ""
+	return user == "" || w.sight(user) != nil
 }

@@ -41,7 +41,7 @@ type refusal struct {
 const (
 	allow     = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, NOTIFY, SUBSCRIBE, REFER"
 	supported = "replaces, timer, 100rel, from-change, norefersub"
-	events    = "dialog"
+	events    = "dialog, presence"
 )
 
 // Accepted are the bodies that are taken (RFC 3261 20.1): the last in a NOTIFY, of a

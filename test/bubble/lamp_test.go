@@ -79,6 +79,9 @@ func TestALampStaysLitWhileTheCallReturns(t *testing.T) {
 		if still.CallID != lamp.CallID {
 			s.T.Error("the ids changed with the return")
 		}
+		if still.RemoteName != "alice (returning)" {
+			s.T.Errorf("the lamp shows %q", still.RemoteName)
+		}
 		fetched := carol.Call("701", phone.Opts{Replaces: still.Replaces(false)})
 		back.ExpectCancel(time.Second)
 		talk(s, fetched, parked)
@@ -95,8 +98,8 @@ func TestALampShowsTheNextToBeFetched(t *testing.T) {
 		lamp := watch.Await(lit, "early")
 		second := park(ben, desk)
 		s.Wait(time.Second)
-		if l := watch.Await(0, "early"); l.RemoteName != "ann" {
-			s.T.Errorf("lamp shows %s, want ann", l.RemoteName)
+		if l := watch.Await(0, "early"); l.RemoteName != "ann (+1)" || l.Dialogs != 1 || l.CallID != lamp.CallID {
+			s.T.Errorf("lamp shows %+v, want ann and one who waits", l)
 		}
 		fetched := desk.Call("701", phone.Opts{Replaces: lamp.Replaces(false)})
 		talk(s, fetched, first)

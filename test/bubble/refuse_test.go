@@ -73,9 +73,10 @@ func TestSubscriptionsThatCannotBeServedAreRefused(t *testing.T) {
 		value   string
 	}{
 		"unknown orbit":    {"799", 3600, nil, 404, "", ""},
-		"unknown event":    {"701", 3600, []string{"Event: weather"}, 489, "Allow-Events", "dialog"},
+		"unknown event":    {"701", 3600, []string{"Event: weather"}, 489, "Allow-Events", "dialog, presence"},
 		"too short":        {"701", 5, nil, 423, "Min-Expires", "60"},
 		"unknown document": {"701", 3600, []string{"Accept: text/html"}, 406, "Accept", "application/dialog-info+xml"},
+		"no presence":      {"701", 3600, []string{"Event: presence", "Accept: application/dialog-info+xml"}, 406, "Accept", "application/pidf+xml"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			run(t, func(s *kit.Site) {

@@ -124,7 +124,7 @@ func TestTheLampOfARemovedOrbitLooksAsItDid(t *testing.T) {
 		s.Wait(3 * time.Second)
 		watch.Refresh(3600).Expect(200)
 		s.Wait(lit)
-		if l := watch.Await(lit, "confirmed"); l.RemoteName != "ann" || l.LocalName != "Sales" {
+		if l := watch.Await(lit, "confirmed"); l.RemoteName != "ann (+1)" || l.LocalName != "Sales" {
 			s.T.Errorf("the lamp shows %+v", l)
 		}
 		s.Reloaded(added("711")) // another reload does not change that

@@ -137,16 +137,22 @@ func TestMoreOrFewerCallsMayBeInAnOrbit(t *testing.T) {
 		p := undisturbed(s, []*phone.Call{first}, watch)
 
 		keys(s, s.Reloaded(kit.Orbit("701", several)), "orbits.701.allow_multiple")
+		p.check()
 		second := park(ben, desk)
 		third := park(ann, desk)
-		p.calls = []*phone.Call{first}
-		p.check()
+		s.Wait(2 * time.Second) // no more than one a second
+		if l := watch.Await(0, "early"); l.RemoteName != "ann (+2)" {
+			s.T.Errorf("the lamp shows %q", l.RemoteName)
+		}
 
 		p = undisturbed(s, []*phone.Call{first, second, third}, watch)
 		keys(s, s.Reloaded(kit.Orbit("701", func(o *config.Orbit) { o.MaxCalls = 2 })), "orbits.701.max_calls")
 		ben.Invite("701", referred(desk)).Expect(486)
 		keys(s, s.Reloaded(kit.Orbit("701", func(o *config.Orbit) { o.MaxCalls = 4 })), "orbits.701.max_calls")
+		p.check()
 		ben.Call("701", referred(desk)).Hangup()
+		s.Wait(3 * time.Second) // the lamp has counted them, and does not any more
+		p = undisturbed(s, []*phone.Call{first, second, third}, watch)
 		keys(s, s.Reloaded(kit.Orbit("701", func(o *config.Orbit) { o.AllowMultiple = false })), "orbits.701.allow_multiple")
 		ben.Invite("701", referred(desk)).Expect(486)
 		s.Wait(time.Second)
@@ -208,11 +214,19 @@ func TestAnotherRuleSaysWhoPresses(t *testing.T) {
 		p := undisturbed(s, []*phone.Call{first}, watch)
 
 		keys(s, s.Reloaded(press("never")), "orbits.701.lamp.press")
+		s.Wait(time.Second)
+		p.check()
 		direct := desk.Call("701", phone.Opts{}) // a watcher's plain call: parks now
 		s.Wait(time.Second)
 		hearsMusic(s, direct)
+		if l := watch.Await(0, "early"); l.RemoteName != "ann (+1)" {
+			s.T.Errorf("the lamp shows %q", l.RemoteName)
+		}
 		direct.Hangup()
-		p.check()
+		s.Wait(3 * time.Second) // a burst is told at once again
+		if l := watch.Await(0, "early"); l.RemoteName != "ann" {
+			s.T.Errorf("the lamp shows %q", l.RemoteName)
+		}
 
 		s.Reloaded(press("always"))
 		fetched := ben.Call("701", phone.Opts{}) // of somebody who watches nothing

@@ -121,6 +121,8 @@ var (
 	lampVersion = regexp.MustCompile(`version="(\d+)"`)
 	lampState   = regexp.MustCompile(`<state>(\w+)</state>`)
 	lampID      = regexp.MustCompile(`call-id="([^"]*)"`)
+	basicStatus = regexp.MustCompile(`<basic>(\w+)</basic>`)
+	activity    = regexp.MustCompile(`<rpid:activities><rpid:([\w-]+)/>`)
 	lampCaller  = regexp.MustCompile(`<remote><identity[^>]*>([^<]*)`)
 )
 
@@ -135,6 +137,12 @@ func body(m *wire.Message) string {
 		words := []string{"lamp v" + first(lampVersion, m.Body), first(lampState, m.Body)}
 		if id := first(lampID, m.Body); id != "" {
 			words = append(words, id, first(lampCaller, m.Body))
+		}
+		return strings.Join(words, " ")
+	case kind == "application/pidf+xml":
+		words := []string{"presence", first(basicStatus, m.Body)}
+		if a := first(activity, m.Body); a != "" {
+			words = append(words, a)
 		}
 		return strings.Join(words, " ")
 	default:

@@ -17,10 +17,11 @@ type Sub struct {
 	dialog dialog
 	Tx     *Tx // the latest SUBSCRIBE
 
-	lamps []Lamp // guarded by the phone's lock
+	lamps []Lamp   // guarded by the phone's lock
+	about []string // Event and Accept, where they are not those of a lamp
 }
 
-// Lamp is a dialog-info document as it came (RFC 4235).
+// Lamp is a dialog-info document as it came (RFC 4235), or one of presence.
 type Lamp struct {
 	At      time.Time
 	CSeq    uint32
@@ -45,6 +46,11 @@ func (p *Phone) Watch(to string, expires int, headers ...string) *Sub {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := &Sub{p: p, dialog: *p.dialogTo(to, headers)}
+	for _, name := range []string{"Event", "Accept"} {
+		if value, ok := header(headers, name); ok {
+			s.about = append(s.about, name+": "+value)
+		}
+	}
 	p.subs = append(p.subs, s)
 	s.Tx = p.start(&s.dialog, "SUBSCRIBE", subscribe(expires, headers), "")
 	return s
@@ -85,7 +91,7 @@ func (s *Sub) Expect(code int) *Response {
 func (s *Sub) Refresh(expires int) *Tx {
 	s.p.mu.Lock()
 	defer s.p.mu.Unlock()
-	s.Tx = s.p.start(&s.dialog, "SUBSCRIBE", subscribe(expires, nil), "")
+	s.Tx = s.p.start(&s.dialog, "SUBSCRIBE", subscribe(expires, s.about), "")
 	return s.Tx
 }
 
@@ -127,6 +133,9 @@ func read(m *wire.Message) (Lamp, error) {
 	doc := etree.NewDocument()
 	if err := doc.ReadFromString(m.Body); err != nil {
 		return l, err
+	}
+	if presence := doc.SelectElement("presence"); presence != nil {
+		return l, l.presence(presence)
 	}
 	info := doc.SelectElement("dialog-info")
 	if info == nil {
