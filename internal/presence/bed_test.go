@@ -38,6 +38,14 @@ func (l *lamps) Document(resource string, p Params) (Document, bool) {
 	return Document{Body: []byte(body), ContentType: p.Accept, Shown: shown}, ok
 }
 
+// lookup is what a resource shows.
+func (l *lamps) lookup(resource string) (string, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	shown, ok := l.shown[resource]
+	return shown, ok
+}
+
 // bed is a notifier on a network, inside a bubble.
 type bed struct {
 	t     *testing.T

@@ -3,154 +3,271 @@ package presence
 import (
 	"encoding/json"
 	"fmt"
-	"net/netip"
 	"reflect"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/emiago/sipgo/sip"
 	"pgregory.net/rapid"
 )
 
 // step is one thing that happens in a history.
 type step struct {
-	what  string // park, wait, silent, slow, busy, well, refresh
+	what  string
 	phone int
-	for_  time.Duration
+	after time.Duration
+}
+
+// doings are what can happen, the frequent more than once.
+var doings = []string{
+	"park", "park", "park", "park", "park", "remove", "build", "wait", // orbits
+	"silent", "slow", "busy", "away", "trouble", "guarded", "gone", "lost", "well", "well", // how a phone answers
+	"subscribe", "subscribe", "brief", "reboot", "unsubscribe", "fetch", // what it asks for
+	"crash", "slow disk", "fast disk", "settle", // the server
 }
 
 func history(t *rapid.T) []step {
 	return rapid.SliceOfN(rapid.Custom(func(t *rapid.T) step {
 		return step{
-			what:  rapid.SampledFrom([]string{"park", "park", "park", "wait", "silent", "slow", "busy", "well", "refresh"}).Draw(t, "what"),
+			what:  rapid.SampledFrom(doings).Draw(t, "what"),
 			phone: rapid.IntRange(0, 2).Draw(t, "phone"),
-			for_:  time.Duration(rapid.SampledFrom([]int{0, 1, 90, 700, 1500, 2100, 9000, 40000}).Draw(t, "ms")) * time.Millisecond,
+			after: time.Duration(rapid.SampledFrom([]int{0, 1, 90, 700, 1500, 2100, 9000, 40000}).Draw(t, "ms")) * time.Millisecond,
 		}
-	}), 1, 25).Draw(t, "steps")
+	}), 1, 40).Draw(t, "steps")
 }
 
-// wire watches what the server sends to each address.
-type wire struct {
-	faults []string
-	sent   map[netip.AddrPort]*sent
-	loss   []bool // of the next packets, over and over
-	n      int
-}
+// keyset is a phone as it behaves: what it takes for ended is.
+type keyset struct {
+	*phone
+	orbit string
+	boots int
 
-type sent struct {
-	seq      uint32
-	version  int
-	at       time.Time
-	answered bool
-}
-
-// packet checks the promises of the package on every NOTIFY and its answers.
-func (w *wire) packet(from, to netip.AddrPort, data []byte) (lose bool) {
-	w.n++
-	lose = len(w.loss) > 0 && w.loss[w.n%len(w.loss)] && !strings.HasPrefix(string(data), "SUBSCRIBE") && !strings.Contains(string(data), " SUBSCRIBE\r\n")
-	msg, err := sip.ParseMessage(append([]byte(nil), data...))
-	if err != nil {
-		w.faults = append(w.faults, err.Error())
-		return lose
+	now struct { // its mind, under phone.mu
+		mode   string
+		callID string // "" = it has no subscription
 	}
-	if msg.CSeq().MethodName != sip.NOTIFY {
-		return lose
+}
+
+func newKeyset(b *bed, addr, orbit string) *keyset {
+	k := &keyset{phone: b.phone(addr), orbit: orbit}
+	k.answers(k.reacts)
+	return k
+}
+
+// reacts answers a NOTIFY.
+func (k *keyset) reacts(n notice, copies int) (int, string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	ended, own := strings.HasPrefix(n.state, "terminated"), n.req.CallID().Value() == k.now.callID
+	if !own && !ended {
+		return 481, ""
 	}
-	if from != serverAddr {
-		if s := w.sent[from]; s != nil && s.seq == msg.CSeq().SeqNo && !lose {
-			s.answered = true
+	if own && (ended || k.now.mode == "gone" || k.now.mode == "lost") {
+		k.now.callID = ""
+	}
+	switch k.now.mode {
+	case "silent":
+		return 0, ""
+	case "slow":
+		if copies == 1 {
+			time.AfterFunc(3*time.Second, func() { k.respond(n.req, 200, "", k.serverAddr()) })
 		}
-		return lose
+		return 0, ""
+	case "busy":
+		return 503, "Retry-After: 30"
+	case "away": // RFC 6665 4.2.2: not a final answer, since it says when
+		return 480, "Retry-After: 20"
+	case "trouble":
+		return 500, ""
+	case "guarded":
+		if value(n.req, "Authorization") == "" {
+			return 401, `WWW-Authenticate: Digest realm="phones", nonce="abc", algorithm=MD5, qop="auth"`
+		}
+	case "gone":
+		return 481, ""
+	case "lost":
+		return 404, ""
 	}
-	n := sent{seq: msg.CSeq().SeqNo, at: time.Now()}
-	fmt.Sscanf(string(msg.Body()), "version=%d", &n.version)
-	old := w.sent[to]
-	switch {
-	case old == nil && n.version != 0, old != nil && old.seq == n.seq && old.version != n.version,
-		old != nil && old.seq != n.seq && (n.version != old.version+1 || n.seq != old.seq+1):
-		w.faults = append(w.faults, fmt.Sprintf("%v: %+v after %+v", to, n, old))
-	case old != nil && old.seq != n.seq && !old.answered && n.at.Sub(old.at) < 2*time.Second:
-		w.faults = append(w.faults, fmt.Sprintf("%v: two in flight: %+v after %+v", to, n, old))
-	}
-	if old == nil || old.seq != n.seq {
-		w.sent[to] = &n
-	}
-	return lose
+	return 200, ""
 }
 
-// After any history, with packets lost and phones silent, slow or busy, every
-// phone's last document is the state, versions and CSeq rose by one a document,
-// and there were never two NOTIFYs in flight within two seconds.
+func (k *keyset) mode(m string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.now.mode = m
+}
+
+// ask sends a SUBSCRIBE, in the dialog if the phone has one.
+func (k *keyset) ask(expires string) {
+	k.mu.Lock()
+	if k.now.callID == "" {
+		k.boots++
+		k.callID, k.toTag = fmt.Sprintf("boot-%d@%s", k.boots, k.sock.addr), ""
+		k.now.callID = k.callID
+	}
+	k.mu.Unlock()
+	before := len(k.all())
+	k.send(expires)
+	synctest.Wait()
+	if all := k.all(); len(all) > before && all[len(all)-1].StatusCode != 200 {
+		k.reboot()
+	}
+}
+
+func (k *keyset) send(expires string) {
+	to := "<sip:" + k.orbit + "@192.0.2.1>"
+	if k.toTag != "" {
+		to += ";tag=" + k.toTag
+	}
+	k.subscribe("sip:"+k.orbit+"@192.0.2.1", "To: "+to, "Expires: "+expires)
+}
+
+// reboot forgets the subscription.
+func (k *keyset) reboot() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.now.callID = ""
+}
+
+// fetch asks once, beside the subscription (RFC 6665 4.4.3).
+func (k *keyset) fetch() {
+	k.boots++
+	id, tag := k.callID, k.toTag
+	k.callID, k.toTag = fmt.Sprintf("fetch-%d@%s", k.boots, k.sock.addr), ""
+	k.send("0")
+	synctest.Wait()
+	k.callID, k.toTag = id, tag
+}
+
+// After any history, with packets lost and phones silent, slow, busy or gone, with
+// orbits that come and go and a server that is killed, every watcher's last document
+// is the state; versions and CSeq rose by one a document, and across a kill by more;
+// no two NOTIFYs were in flight within two seconds; nobody was told more often than
+// a burst and once a second; and whatever ended did so with its reason.
 func TestAnyHistory(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		steps := history(r)
 		loss := rapid.SliceOfN(rapid.SampledFrom([]bool{false, false, false, true}), 0, 7).Draw(r, "loss")
-		if fault := play(t, steps, loss); fault != "" {
-			r.Fatal(fault)
+		block := rapid.SampledFrom([]uint32{0, 0, 128}).Draw(r, "block")
+		if faults := play(t, steps, loss, block); len(faults) > 0 {
+			r.Fatal(strings.Join(faults, "\n"))
 		}
 	})
 }
 
-func play(t *testing.T, steps []step, loss []bool) (fault string) {
-	bubble(t, func(b *bed) {
-		w := &wire{sent: map[netip.AddrPort]*sent{}, loss: loss}
-		b.net.tap = w.packet
-		phones := []*phone{b.phone("192.0.2.9:5060"), b.phone("192.0.2.10:5060"), b.phone("192.0.2.11:5060")}
-		for _, p := range phones {
-			p.subscribe("sip:701@192.0.2.1", "Expires: 7200")
-			synctest.Wait()
+func play(t *testing.T, steps []step, loss []bool, block uint32) []string {
+	var j *judge
+	journaled(t, func(b *bed) {
+		if block > 0 {
+			b.block, b.n.block = block, block
+		}
+		j = &judge{b: b, talks: map[string]*talk{}, loss: loss}
+		b.net.tap = j.packet
+		a := &act{b: b, j: j, loss: loss, phones: []*keyset{
+			newKeyset(b, "192.0.2.9:5060", "701"), newKeyset(b, "192.0.2.10:5060", "701"), newKeyset(b, "192.0.2.11:5060", "702"),
+		}}
+		for _, k := range a.phones {
+			k.ask("7200")
 		}
 		for i, s := range steps {
-			p := phones[s.phone]
-			switch s.what {
-			case "park":
-				b.park("701", fmt.Sprint("call", i))
-			case "refresh":
-				p.subscribe("sip:701@192.0.2.1", "Expires: 7200")
-			case "silent":
-				p.answers(func(notice, int) (int, string) { return 0, "" })
-			case "busy":
-				p.answers(func(notice, int) (int, string) { return 503, "Retry-After: 30" })
-			case "slow":
-				p.answers(func(n notice, copies int) (int, string) {
-					if copies == 1 {
-						time.AfterFunc(3*time.Second, func() { p.respond(n.req, 200, "", p.serverAddr()) })
-					}
-					return 0, ""
-				})
-			case "well":
-				p.answers(nil)
-			}
-			pass(s.for_)
+			a.do(i, s)
+			pass(s.after)
 		}
-		for _, p := range phones {
-			p.answers(nil)
+		a.settle()
+		for _, k := range a.phones {
+			k.ask("0")
 		}
-		b.net.mu.Lock()
-		w.loss = nil
-		b.net.mu.Unlock()
-		pass(11 * time.Minute)
-		b.src.mu.Lock()
-		state := b.src.shown["701"]
-		b.src.mu.Unlock()
-		for _, p := range phones {
-			if n := p.last(); n.shown != state {
-				w.faults = append(w.faults, fmt.Sprintf("%v was last told %q and not %q", p.sock.addr, n.shown, state))
+		pass(time.Minute)
+		for what, n := range b.n.Sizes() {
+			if n != 0 {
+				j.faults = append(j.faults, fmt.Sprint(n, " ", what, " left over"))
 			}
 		}
-		for _, l := range b.n.Lamps() {
-			if l.Shown != state || l.Silent {
-				w.faults = append(w.faults, fmt.Sprintf("%+v at the end", l))
-			}
-		}
-		if b.n.Len() != len(phones) {
-			w.faults = append(w.faults, fmt.Sprint(b.n.Len(), " subscriptions left"))
-		}
-		fault = strings.Join(w.faults, "\n")
 	})
-	return fault
+	return j.faults
+}
+
+// act is a history under way.
+type act struct {
+	b      *bed
+	j      *judge
+	phones []*keyset
+	loss   []bool
+}
+
+func (a *act) do(i int, s step) {
+	k := a.phones[s.phone]
+	switch s.what {
+	case "wait":
+	case "park":
+		shown := fmt.Sprint("call", i)
+		if i%3 == 0 {
+			shown = ""
+		}
+		if _, there := a.b.src.lookup(k.orbit); there {
+			a.b.park(k.orbit, shown)
+		}
+	case "remove":
+		a.b.remove(k.orbit)
+	case "build":
+		a.b.park(k.orbit, "")
+	case "subscribe":
+		k.ask("7200")
+	case "brief":
+		k.ask("60")
+	case "reboot":
+		k.reboot()
+		k.ask("7200")
+	case "unsubscribe":
+		k.ask("0")
+	case "fetch":
+		k.fetch()
+	case "crash":
+		a.crash(s.after)
+	case "slow disk":
+		a.b.disk.set(func(d *disk) { d.delay = 300 * time.Millisecond })
+	case "fast disk":
+		a.b.disk.set(func(d *disk) { d.delay = 0 })
+	case "settle":
+		a.settle()
+	default:
+		k.mode(s.what)
+	}
+}
+
+// crash kills the server and starts it again after a time.
+func (a *act) crash(down time.Duration) {
+	a.b.net.mu.Lock()
+	a.j.down, a.j.killed = true, time.Now()
+	a.b.net.mu.Unlock()
+	a.b.kill()
+	pass(min(down, 20*time.Second))
+	a.b.net.mu.Lock()
+	a.j.down = false
+	a.j.run++
+	a.b.net.mu.Unlock()
+	if faults := a.b.start(); len(faults) > 0 {
+		a.b.t.Error(faults)
+	}
+}
+
+// settle lets everything go well for as long as the notifier may need, and has the
+// judge look.
+func (a *act) settle() {
+	was := a.loss
+	a.b.net.mu.Lock()
+	a.j.loss = nil
+	a.b.net.mu.Unlock()
+	for _, k := range a.phones {
+		k.mode("well")
+	}
+	a.b.disk.set(func(d *disk) { d.delay = 0 })
+	pass(11 * time.Minute)
+	a.b.net.mu.Lock()
+	a.j.settled()
+	a.j.loss = was
+	a.b.net.mu.Unlock()
 }
 
 // A subscription can be written down and read again.

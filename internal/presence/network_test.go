@@ -151,7 +151,7 @@ func (p *phone) run() {
 			p.mu.Lock()
 			p.replies = append(p.replies, m)
 			p.sequence = append(p.sequence, fmt.Sprint(m.StatusCode))
-			if tag, ok := m.To().Params.Get("tag"); ok && m.StatusCode == 200 {
+			if tag, ok := m.To().Params.Get("tag"); ok && m.StatusCode == 200 && m.CallID().Value() == p.callID {
 				p.toTag = tag
 			}
 			p.mu.Unlock()

@@ -148,7 +148,7 @@ func (s *sub) state(now time.Time) string {
 	if s.closing != "" {
 		st.State, st.Reason = "terminated", s.closing
 	} else {
-		st.Expires = int64(max(0, s.rec.Expires.Sub(now)+time.Second-1) / time.Second)
+		st.Expires = int64(max(time.Second, s.rec.Expires.Sub(now)+time.Second-1) / time.Second)
 	}
 	return st.String()
 }

@@ -162,9 +162,8 @@ func (s *sub) refresh(r *sipua.Request) {
 		return
 	}
 	s.leads(was)
-	s.expiry.Stop() // it came in time, however long the disk takes
-	s.rec.Expires = time.Now().Add(t.expires)
-	s.until = s.rec.Expires
+	s.expiry.Stop()                     // it came in time, however long the disk takes
+	s.until = time.Now().Add(t.expires) // what is told meanwhile is what the disk knows
 	s.hold(func() { s.renewed(r, t) })
 }
 
