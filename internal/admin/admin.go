@@ -47,6 +47,7 @@ type Lamps interface {
 // Lamp is a subscription as operators see it.
 type Lamp struct {
 	Resource string    `json:"resource"`
+	List     bool      `json:"list,omitempty"` // an event list; Shown is empty
 	Event    string    `json:"event"`
 	Watcher  string    `json:"watcher"`
 	Contact  string    `json:"contact"`

@@ -146,7 +146,14 @@ func TestFaults(t *testing.T) {
 		{"anyone may be called by a transfer", "access: {refer_users: \"\"}\n", []string{`1: access.refer_users: must not be empty, which would let anybody be called; "^$" lets nobody`}},
 		{"host bits", "access: {trusted: [10.0.0.1/8]}\n", []string{"1: access.trusted[0]: 10.0.0.1/8 has bits to the right of its mask; the network is 10.0.0.0/8"}},
 		{"not built: srtp", "media: {srtp: required}\n", []string{"1: media.srtp: required is not built yet, only off and optional, which both send in the clear"}},
-		{"not built: lists", "lists: [{name: reception, orbits: [701, 705-707]}]\n", []string{"1: lists: lists are not built yet: it must be empty"}},
+		{"list of strange orbits", "lists:\n- {name: reception, orbits: [701, 801, 700-701]}\n- {name: a b}\n", []string{
+			"2: lists[0].orbits: 801 is not an orbit", "2: lists[0].orbits: 700 is not an orbit", "2: lists[0].orbits: 701 is in it more than once",
+			`3: lists[1].name: "a b" is not a name (letters, digits and * # + . _ -)`, "3: lists[1].orbits: at least one orbit is needed"}},
+		{"names of lists that mean something", "lists:\n- {name: \"702\", orbits: 701}\n- {name: desk, orbits: 701}\n- {name: desk, orbits: 702}\n- {name: orbits, orbits: 701}\n" +
+			"defaults: {timeout: {fallback: desk}}\n", []string{
+			"2: lists[0].name: 702 is already orbits[1]", "4: lists[2].name: desk is already lists[1] (line 3)",
+			"5: lists[3].name: orbits is already the list of all orbits",
+			"6: defaults.timeout.fallback: desk is lists[1] (line 3), where a call can't be sent to be answered"}},
 		{"pool without orbits", "pools: [{extension: \"700\"}]\n", []string{"1: pools[0].orbits: at least one orbit is needed"}},
 		{"pool with strange orbits", "pools:\n- {extension: \"700\", orbits: [701, 801, 701, 701]}\n", []string{
 			"2: pools[0].orbits: 801 is not an orbit", "2: pools[0].orbits: 701 is in it more than once"}},
@@ -190,6 +197,7 @@ func TestAccepted(t *testing.T) {
 		"srtp off":               "media: {srtp: off}",
 		"memory":                 "store: {kind: memory}",
 		"no lists, no pools":     "lists: []\npools: []",
+		"a list":                 "lists: [{name: reception, orbits: [701, 705-707]}]",
 		"unquoted level":         "log: {level: info}",
 		"letters":                "orbits: [{extension: park-1}, {extension: +4930}]",
 		"never end":              "park: {max_time: 0}",

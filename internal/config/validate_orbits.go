@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// builtinList is the event list of all orbits, sip:orbits@host.
-const builtinList = "orbits"
+// AllOrbits is the event list of all orbits, sip:orbits@host.
+const AllOrbits = "orbits"
 
 // validate checks the values of defaults, or of one orbit.
 func (o Options) validate(r *report, key string, after DurationRange) {
@@ -71,24 +71,14 @@ func (r *report) label(key, s string) {
 	}
 }
 
-// validateLists checks the event lists, which a later version serves.
+// validateLists checks the event lists, but for what their names mean.
 func (c *Config) validateLists(r *report) {
-	names := map[string]int{}
 	for i, l := range c.Lists {
 		key := fmt.Sprintf("lists[%d]", i)
-		switch j, twice := names[l.Name]; {
-		case !extensionPattern.MatchString(l.Name):
+		if !extensionPattern.MatchString(l.Name) {
 			r.addf(key+".name", "%q is not a name (letters, digits and * # + . _ -)", l.Name)
-		case l.Name == builtinList:
-			r.addf(key+".name", "%s is the list of all orbits", l.Name)
-		case twice:
-			r.addf(key+".name", "%s is there already, as %s", l.Name, r.name(fmt.Sprintf("lists[%d]", j)))
 		}
-		names[l.Name] = i
 		c.members(r, key+".orbits", l.Orbits)
-	}
-	if len(c.Lists) > 0 {
-		r.add("lists", "lists are not built yet: it must be empty")
 	}
 }
 
@@ -101,16 +91,19 @@ func (c *Config) members(r *report, key string, orbits Extensions) {
 	for _, o := range c.Orbits {
 		known[o.Extension] = true
 	}
-	for _, e := range orbits {
+	for n, e := range orbits {
 		if !known[e] {
 			r.addf(key, "%s is not an orbit", e)
+		}
+		if first := slices.Index(orbits, e); first < n && slices.Index(orbits[first+1:], e) == n-first-1 {
+			r.addf(key, "%s is in it more than once", e)
 		}
 	}
 }
 
 // validateDialled checks that whatever can be dialled means one thing.
 func (c *Config) validateDialled(r *report, orbit func(int) string) {
-	means := map[string]string{builtinList: "the list of all orbits"}
+	means := map[string]string{AllOrbits: "the list of all orbits"}
 	claim := func(key, dialled, what string) {
 		if other, taken := means[dialled]; taken {
 			r.addf(key, "%s is already %s", dialled, other)
@@ -124,6 +117,10 @@ func (c *Config) validateDialled(r *report, orbit func(int) string) {
 	for i, p := range c.Pools {
 		key := fmt.Sprintf("pools[%d]", i)
 		claim(key+".extension", p.Extension, r.name(key))
+	}
+	for i, l := range c.Lists {
+		key := fmt.Sprintf("lists[%d]", i)
+		claim(key+".name", l.Name, r.name(key))
 	}
 	for i, code := range c.Park.RetrieveCodes {
 		key := fmt.Sprintf("park.retrieve_codes[%d]", i)

@@ -33,11 +33,6 @@ func (c *Config) validatePools(r *report) {
 			r.addf(key+".overflow", "%q is not an extension (letters, digits and * # + . _ -)", o)
 		}
 		c.members(r, key+".orbits", p.Orbits)
-		for n, e := range p.Orbits {
-			if first := slices.Index(p.Orbits, e); first < n && slices.Index(p.Orbits[first+1:], e) == n-first-1 {
-				r.addf(key+".orbits", "%s is in it more than once", e)
-			}
-		}
 	}
 }
 

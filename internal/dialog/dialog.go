@@ -146,7 +146,7 @@ func (d *Dialog) To() sipua.Target {
 	if len(d.Routes) > 0 {
 		t.URI = d.Routes[0]
 	} else if d.NAT {
-		t.Addr = d.Flow.Remote.String()
+		t.Addr, t.NAT = d.Flow.Remote.String(), true
 	}
 	return t
 }

@@ -34,6 +34,7 @@ type face struct {
 	link    link // zero = UDP
 	lost    link // zero = not in index.lost
 	lamp    Lamp
+	shown   map[string]string // of a list: as lamp.Shown, by member; nothing for ""
 	listed  bool
 }
 
@@ -70,7 +71,7 @@ func newIndex(most int) *index {
 // add lists a subscription in the place of that of the same phone, which it
 // returns. It refuses when there are too many, but not one that is restored.
 func (x *index) add(s *sub, rec *Subscription, restored bool) (replaced *sub, ok bool) {
-	k, w := rec.key(), watcherOf(rec.Resource, rec.From, rec.Contact)
+	k, w := rec.key(), watcherOf(rec.topic(), rec.From, rec.Contact)
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if replaced = x.byKey[k]; replaced != nil {
@@ -80,7 +81,7 @@ func (x *index) add(s *sub, rec *Subscription, restored bool) (replaced *sub, ok
 	}
 	s.face = face{id: rec.Dialog.ID, first: rec.Dialog.RemoteSeq, key: k, watcher: w, lamp: rec.lamp(), listed: true}
 	x.byID[s.face.id], x.byKey[k] = s, s
-	put(x.resource, rec.Resource, s)
+	put(x.resource, k.resource, s)
 	put(x.watcher, w, s)
 	x.join(s, rec.Dialog.Flow)
 	return replaced, true
@@ -114,7 +115,7 @@ func (x *index) update(s *sub, rec *Subscription) {
 		s.face.key, x.byKey[k] = k, s
 	}
 	take(x.watcher, s.face.watcher, s)
-	s.face.watcher = watcherOf(rec.Resource, rec.From, rec.Contact)
+	s.face.watcher = watcherOf(rec.topic(), rec.From, rec.Contact)
 	put(x.watcher, s.face.watcher, s)
 	x.join(s, rec.Dialog.Flow)
 }
@@ -180,23 +181,46 @@ func (x *index) find(id dialog.ID) *sub {
 	return x.byID[id]
 }
 
-func (x *index) showing(w watcher, source netip.Addr) (string, bool) {
+// showing finds what a watcher was shown of a resource last, by itself or by one of
+// the lists.
+func (x *index) showing(w watcher, lists []string, source netip.Addr) (shown string, ok bool) {
 	if w.from == "" || w.contact == "" {
 		return "", false
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	var best *Lamp
-	for s := range x.watcher[w] {
-		l := &s.face.lamp
-		if l.Shown != "" && s.face.key.source == source && (best == nil || l.Told.After(best.Told)) {
-			best = l
+	var told time.Time
+	look := func(w watcher, of func(*face) string) {
+		for s := range x.watcher[w] {
+			what := of(&s.face)
+			if what != "" && s.face.key.source == source && (!ok || s.face.lamp.Told.After(told)) {
+				shown, told, ok = what, s.face.lamp.Told, true
+			}
 		}
 	}
-	if best == nil {
-		return "", false
+	look(w, func(f *face) string { return f.lamp.Shown })
+	resource := w.resource
+	for _, list := range lists {
+		w.resource = topicOf(list)
+		look(w, func(f *face) string { return f.shown[resource] })
 	}
-	return best.Shown, true
+	return shown, ok
+}
+
+// shows notes what a list's watcher was shown of some of its members.
+func (x *index) shows(s *sub, shown map[string]string) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for member, what := range shown {
+		if what == "" {
+			delete(s.face.shown, member)
+			continue
+		}
+		if s.face.shown == nil {
+			s.face.shown = map[string]string{}
+		}
+		s.face.shown[member] = what
+	}
 }
 
 func (x *index) watchers(resource string) int {

@@ -94,6 +94,7 @@ type Notifier struct {
 	ctx   context.Context // ends what is in flight
 	stop  context.CancelFunc
 	index *index
+	lists Lists
 	slots slots
 	wake  chan struct{} // 1: something in slots
 	done  sync.WaitGroup
@@ -114,7 +115,7 @@ func New(o Options) *Notifier {
 	if o.Observe == nil {
 		o.Observe = func(time.Duration) {}
 	}
-	n := &Notifier{o: o, index: newIndex(o.Max), wake: make(chan struct{}, 1), slots: slots{since: map[string]time.Time{}},
+	n := &Notifier{o: o, index: newIndex(o.Max), lists: listsOf(o.Source), wake: make(chan struct{}, 1), slots: slots{since: map[string]time.Time{}},
 		backlog: backlog{wake: make(chan struct{}, 1)}, block: block}
 	n.ctx, n.stop = context.WithCancel(context.Background())
 	n.done.Go(n.fan)
@@ -160,11 +161,28 @@ func (n *Notifier) fan() {
 		for resource, at := range n.slots.take() {
 			list = n.index.of(resource, list[:0])
 			for _, s := range list {
-				if s.pending.CompareAndSwap(false, true) {
-					_ = s.queue.Post(func() { s.change(at) })
+				if s.list != nil { // the list itself is another one
+					s.list.mark("")
 				}
 			}
+			n.alter(list, at)
+			for _, l := range n.lists.Within(resource) {
+				list = n.index.of(topicOf(l), list[:0])
+				for _, s := range list {
+					s.list.mark(resource)
+				}
+				n.alter(list, at)
+			}
 			clear(list)
+		}
+	}
+}
+
+// alter tells subscriptions that there is a newer state.
+func (n *Notifier) alter(list []*sub, at time.Time) {
+	for _, s := range list {
+		if s.pending.CompareAndSwap(false, true) {
+			_ = s.queue.Post(func() { s.change(at) })
 		}
 	}
 }
@@ -182,15 +200,22 @@ func (n *Notifier) Stray(res *sip.Response) {
 	}
 }
 
-// Showing says whether a live subscription to resource, by the user of From at
-// the address of Contact, from the same host as source, was last told of a
-// call, as far as it answered; and of which (Document.Shown).
+// Showing says whether a live subscription to resource, or to a list that it is
+// in, by the user of From at the address of Contact, from the same host as
+// source, was last told of a call, as far as it answered; and of which
+// (Document.Shown).
 func (n *Notifier) Showing(resource, from, contact string, source sipua.Flow) (shown string, ok bool) {
-	return n.index.showing(watcherOf(resource, from, contact), source.Remote.Addr())
+	return n.index.showing(watcherOf(resource, from, contact), n.lists.Within(resource), source.Remote.Addr())
 }
 
-// Watchers counts the subscriptions to a resource.
-func (n *Notifier) Watchers(resource string) int { return n.index.watchers(resource) }
+// Watchers counts the subscriptions to a resource, and to lists that it is in.
+func (n *Notifier) Watchers(resource string) int {
+	count := n.index.watchers(resource)
+	for _, l := range n.lists.Within(resource) {
+		count += n.index.watchers(topicOf(l))
+	}
+	return count
+}
 
 // Len counts all subscriptions.
 func (n *Notifier) Len() int { return n.index.len() }

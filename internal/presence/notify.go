@@ -49,6 +49,10 @@ func (s *sub) pump() {
 		s.timer = s.n.o.Wheel.After(at.Sub(now), s.queue, s.pump)
 		return
 	}
+	if s.idle() {
+		s.owed, s.since, s.retry = false, time.Time{}, time.Time{}
+		return
+	}
 	s.notify(now)
 }
 
@@ -67,8 +71,12 @@ func (s *sub) notify(now time.Time) {
 		if !s.sending.over {
 			s.miss()
 		}
+		s.missing()
 	}
-	doc, ok := s.n.o.Source.Document(s.rec.Resource, s.params())
+	// Of a list, a change that is not to be told yet stays out of what is owed.
+	fresh := !s.owed || s.list != nil && !s.since.IsZero() && !later(s.pace.ready(now), s.held).After(now)
+	t := &telling{flow: s.rec.Dialog.Flow, version: s.rec.Version, sent: now, since: s.since}
+	doc, ok := s.document(t, fresh)
 	if !ok && s.closing == "" { // RFC 6665 4.1.3
 		s.n.index.drop(s)
 		s.expiry.Stop()
@@ -81,11 +89,16 @@ func (s *sub) notify(now time.Time) {
 		s.end()
 		return
 	}
-	if !s.owed {
+	if fresh {
 		s.pace.spend(now)
 	}
-	t := &telling{seq: sipua.CSeq(req), flow: s.rec.Dialog.Flow, version: s.rec.Version, sent: now, since: s.since, shown: doc.Shown, last: s.closing != ""}
-	s.owed, s.since, s.retry, s.sending = false, time.Time{}, time.Time{}, t
+	t.seq, t.last = sipua.CSeq(req), s.closing != ""
+	s.owed, s.retry, s.sending = false, time.Time{}, t
+	if s.list == nil || len(s.list.fresh) == 0 {
+		s.since = time.Time{}
+	} else {
+		t.since = time.Time{} // it tells another one
+	}
 	s.timer.Stop()
 	s.rec.Version++ // RFC 4235 4.1: by one a document
 	s.n.index.note(s, func(l *Lamp) { l.Told, l.Version, l.Answer = now, t.version, 0 })
@@ -134,6 +147,9 @@ func (s *sub) request(doc Document, now time.Time) (*sip.Request, error) {
 		event += ";id=" + sipua.Clean(s.rec.EventID)
 	}
 	req.AppendHeader(sip.NewHeader("Event", event))
+	if s.rec.List { // RFC 4662 4.1
+		req.AppendHeader(sip.NewHeader("Require", eventlist))
+	}
 	req.AppendHeader(sip.NewHeader("Subscription-State", s.state(now)))
 	if len(doc.Body) > 0 {
 		req.AppendHeader(sip.NewHeader("Content-Type", doc.ContentType))

@@ -70,6 +70,7 @@ func (s *sub) outcome(t *telling, res *sip.Response) {
 		return
 	}
 	s.heard()
+	s.settled(sipua.CSeq(res), res.IsSuccess())
 	if current {
 		s.sending = nil
 		s.found()
@@ -129,6 +130,7 @@ func (s *sub) unanswered(t *telling, err error) {
 		return
 	}
 	t.over = true // and stays until its answer or a newer one
+	s.missing()
 	if errors.Is(err, sipua.ErrTransport) {
 		s.sending = nil // it has not gone anywhere
 	}

@@ -17,9 +17,10 @@ type Subscription struct {
 	User     string        `json:"user"` // the user part that named the resource; that of our Contact
 	Event    string        `json:"event"`
 	EventID  string        `json:"event_id,omitempty"`
-	Accept   string        `json:"accept"`  // media type of its documents
-	Entity   string        `json:"entity"`  // the subscribed URI, to the byte
-	Version  uint32        `json:"version"` // of the next document
+	List     bool          `json:"list,omitempty"` // an event list, whose name is the resource
+	Accept   string        `json:"accept"`         // media type of its documents
+	Entity   string        `json:"entity"`         // the subscribed URI, to the byte
+	Version  uint32        `json:"version"`        // of the next document
 	Since    time.Time     `json:"since"`
 	Expires  time.Time     `json:"expires"`
 	From     string        `json:"from"`
@@ -32,6 +33,7 @@ type Subscription struct {
 // Lamp is a subscription as operators see it.
 type Lamp struct {
 	Resource string    `json:"resource"`
+	List     bool      `json:"list,omitempty"` // an event list; Shown is empty
 	Event    string    `json:"event"`
 	Watcher  string    `json:"watcher"`
 	Contact  string    `json:"contact"`
@@ -47,7 +49,7 @@ type Lamp struct {
 }
 
 func (s *Subscription) lamp() Lamp {
-	return Lamp{Resource: s.Resource, Event: s.Event, Watcher: s.From, Contact: s.Contact,
+	return Lamp{Resource: s.Resource, List: s.List, Event: s.Event, Watcher: s.From, Contact: s.Contact,
 		Source: s.Dialog.Flow.Network + " " + s.Dialog.Flow.Remote.String(), Agent: s.Agent,
 		Since: s.Since, Expires: s.Expires, Shown: s.Shown}
 }
@@ -61,8 +63,8 @@ type key struct {
 }
 
 func (s *Subscription) key() key {
-	w := watcherOf(s.Resource, s.From, s.Contact)
-	return key{resource: s.Resource, event: s.Event, id: s.EventID, from: w.from, contact: w.contact,
+	w := watcherOf(s.topic(), s.From, s.Contact)
+	return key{resource: w.resource, event: s.Event, id: s.EventID, from: w.from, contact: w.contact,
 		instance: s.Instance, source: s.Dialog.Flow.Remote.Addr()}
 }
 

@@ -73,20 +73,32 @@ func (n *Notifier) restore(k *kept, now time.Time, shown map[shownBy]string) err
 	s := newSub(n, k.Subscription)
 	s.rec.Version, s.rec.Dialog.LocalSeq = m.version, m.seq
 	s.ceil, s.until, s.kept = c, k.Expires, n.o.Journal != nil
-	s.open, s.owed = true, true // RFC 6665 4.4.1: a full state
+	s.open = true
+	s.owe() // RFC 6665 4.4.1: a full state
+	if s.list != nil {
+		s.list.base = m.version // no version of a member has been above the list's
+	}
 	n.restored = append(n.restored, s)
 	if late >= 0 {
 		s.closing = "timeout"
 		s.erase()
 		return nil
 	}
-	by := shownBy{k.Resource, k.Event, k.Accept}
-	if _, ok := shown[by]; !ok {
-		d, _ := n.o.Source.Document(k.Resource, s.params())
-		shown[by] = d.Shown
+	look := func(resource string) string {
+		by := shownBy{resource, k.Event, k.Accept}
+		if _, ok := shown[by]; !ok {
+			d, _ := n.o.Source.Document(resource, s.params())
+			shown[by] = d.Shown
+		}
+		return shown[by]
 	}
-	s.rec.Shown = shown[by]
+	if s.list == nil {
+		s.rec.Shown = look(k.Resource)
+	}
 	replaced, _ := n.index.add(s, &s.rec, true)
+	if s.list != nil {
+		n.index.shows(s, s.lit(look))
+	}
 	if replaced != nil {
 		_ = replaced.queue.Post(replaced.forget)
 	}

@@ -46,10 +46,14 @@ type sub struct {
 	known   uint32        // LocalSeq when a SUBSCRIBE was answered last
 	timer   *dialog.Timer // for pump
 	expiry  *dialog.Timer
+	list    *list // nil = a single resource; never changes
 }
 
 func newSub(n *Notifier, rec Subscription) *sub {
 	s := &sub{n: n, rec: rec, id: rec.Dialog.ID, ceil: ceilings{block: n.block}, log: n.o.Log.With().Str("orbit", rec.Resource).Str("watcher", rec.From).Logger()}
+	if rec.List {
+		s.list = newList()
+	}
 	s.queue = dialog.NewQueue(dialog.QueueConfig{Overflow: s.overflow, Panic: func(v any, stack []byte) {
 		s.log.Error().Interface("panic", v).Bytes("stack", stack).Msg("panic in a subscription")
 	}})
@@ -148,6 +152,11 @@ func (s *sub) refresh(r *sipua.Request) {
 	if no == nil && len(d.Target) > maxURI {
 		no = refuse(sip.StatusBadRequest, "length")
 	}
+	if no == nil && t.accept == "" {
+		if no = t.unacceptable(); s.rec.List {
+			t.accept, no = s.rec.Accept, nil
+		}
+	}
 	if no != nil {
 		s.rec.Dialog.RemoteSeq = d.RemoteSeq // nothing else changes
 		s.n.refused(r, no)
@@ -205,12 +214,17 @@ func (s *sub) renewed(r *sipua.Request, t terms) {
 func (s *sub) accept(r *sipua.Request, expires time.Duration) {
 	contact := s.contact()
 	s.known = s.rec.Dialog.LocalSeq
-	s.reply(r, sip.StatusOK, sip.NewHeader("Expires", itoa(int(expires/time.Second))), &contact)
+	headers := []sip.Header{sip.NewHeader("Expires", itoa(int(expires/time.Second))), &contact}
+	if s.rec.List { // RFC 4662 4.1
+		headers = append(headers, sip.NewHeader("Require", eventlist))
+	}
+	s.reply(r, sip.StatusOK, headers...)
 }
 
 // live starts the interval anew and owes a full state (RFC 6665 4.2.1.2).
 func (s *sub) live(expires time.Duration) {
-	s.open, s.owed = true, true
+	s.open = true
+	s.owe()
 	s.rec.Expires = time.Now().Add(expires)
 	s.expiry.Stop()
 	s.expiry = s.n.o.Wheel.After(expires, s.queue, s.expired)
@@ -241,7 +255,8 @@ func (s *sub) close(reason string) {
 	s.n.index.drop(s)
 	s.erase()
 	s.expiry.Stop()
-	s.closing, s.owed = reason, true
+	s.closing = reason
+	s.owe()
 	s.pump()
 }
 
@@ -302,8 +317,12 @@ type telling struct {
 	sent    time.Time
 	since   time.Time // the change that it tells; zero = none
 	shown   string
-	last    bool // it says terminated
-	over    bool // its transaction is, without an answer
-	again   bool // if that comes to nothing, at once
+	last    bool              // it says terminated
+	over    bool              // its transaction is, without an answer
+	full    bool              // of a list: it names all members
+	members []string          // of a list: those whose documents it has
+	showing map[string]string // of them, by member
+	missed  bool              // of a list: they are told again
+	again   bool              // if that comes to nothing, at once
 	cancel  context.CancelFunc
 }

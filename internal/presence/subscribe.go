@@ -35,8 +35,14 @@ func closed() *refusal {
 // terms are what a SUBSCRIBE asks for.
 type terms struct {
 	event, id string
-	accept    string
+	types     []string      // of the package
+	accept    string        // one of them; "" = none is taken
 	expires   time.Duration // 0 = to end it, or a fetch
+}
+
+// unacceptable is the refusal when the phone takes none of the package's types.
+func (t *terms) unacceptable() *refusal {
+	return refuse(sip.StatusNotAcceptable, "accept", sip.NewHeader("Accept", strings.Join(t.types, ", ")))
 }
 
 // Subscribe serves a SUBSCRIBE outside any dialog (RFC 6665 4.2.1). One that
@@ -110,14 +116,14 @@ func (n *Notifier) read(r *sipua.Request) (Subscription, terms, *refusal) {
 		entity = to.Address
 	}
 	user := sipua.UserOf(&entity)
-	rec := Subscription{User: user, Entity: entity.String(), Event: t.event, EventID: t.id, Accept: t.accept, Since: time.Now()}
+	rec := Subscription{User: user, Entity: entity.String(), Event: t.event, EventID: t.id, Since: time.Now()}
 	if len(rec.Entity) > maxURI {
 		return none, t, refuse(sip.StatusRequestURITooLong, "length")
 	}
-	var ok bool
-	if rec.Resource, ok = n.o.Source.Resolve(user); !ok {
-		return none, t, refuse(sip.StatusNotFound, "unknown")
+	if rec.Resource, rec.List, no = n.choose(r, user, &t); no != nil {
+		return none, t, no
 	}
+	rec.Accept = t.accept
 	if no := rec.watcher(r); no != nil {
 		return none, t, no
 	}
@@ -191,15 +197,12 @@ func termsOf(r *sipua.Request, have string) (terms, *refusal) {
 		// RFC 6665 4.2.1.1, 8.3.2: 489 says what is served.
 		return terms{}, refuse(statusBadEvent, "event", sip.NewHeader("Allow-Events", AllowEvents()))
 	}
-	t := terms{event: e.Package, id: e.ID}
+	t := terms{event: e.Package, id: e.ID, types: p.types}
 	for _, m := range p.types {
 		// RFC 6665 3.1.3: no Accept means the package's default, its first type.
 		if t.accept == "" && sipua.Accepts(r.Request, m, true) {
 			t.accept = m
 		}
-	}
-	if t.accept == "" {
-		return t, refuse(sip.StatusNotAcceptable, "accept", sip.NewHeader("Accept", strings.Join(p.types, ", ")))
 	}
 	var no *refusal
 	t.expires, no = expiresOf(r)

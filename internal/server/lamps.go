@@ -11,10 +11,11 @@ import (
 	"parkd/internal/presence"
 )
 
-// lamps are the documents of orbits. It implements presence.Source.
+// lamps are the documents of orbits. It implements presence.Source and presence.Lists.
 type lamps struct {
 	world    *world
 	profiles atomic.Pointer[map[string]blf.Profile]
+	listing  atomic.Pointer[listing]
 }
 
 // sight is a view, and the documents that it was rendered in: nothing is ever
@@ -56,6 +57,7 @@ func (s *sight) in(style blf.Style) *blf.Template {
 func newLamps(c *config.Config, w *world) *lamps {
 	l := &lamps{world: w}
 	l.use(c)
+	l.relist(c)
 	return l
 }
 

@@ -107,13 +107,16 @@ func (s *Server) reload() (config.Changes, error) {
 	if s.o.Level != nil {
 		s.o.Level(c.Log.Level)
 	}
-	changed := s.lamps.use(&c)
+	changed, lists := s.lamps.use(&c), s.lamps.relist(&c)
 	s.config.Store(&c)
 	if err := s.runner.Ask(s.ctx, orbit.Configure{Settings: settings(&c)}); err != nil {
 		return ch, err // the server ends
 	}
 	for _, ext := range changed {
 		s.notifier.Changed(ext)
+	}
+	for _, name := range lists {
+		s.notifier.ListChanged(name)
 	}
 	s.registrar.Update(accounts(&c)) // a new orbit is there before anybody is told of it
 	return ch, nil

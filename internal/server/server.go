@@ -110,7 +110,7 @@ func (s *Server) build() error {
 	state := orbit.NewState(settings(c))
 	state.Restore(kept.calls, kept.legs)
 	s.world = newWorld(s.log, s.operators, state)
-	if s.endpoint, err = sipua.New(s.endpointOptions(s.world.known)); err != nil {
+	if s.endpoint, err = sipua.New(s.endpointOptions(func(user string) bool { return s.lamps.known(user) })); err != nil {
 		return err
 	}
 	s.registrar = register.New(register.Options{Endpoint: s.endpoint, Instance: instance(c), Log: s.log})

@@ -71,6 +71,24 @@ func (w *world) Tell(e orbit.Event) {
 	w.operators.admin.Tell(e)
 }
 
+// orbits are these and, behind them, those that are there besides, but for pools.
+func (w *world) orbits(first []string, pools map[string]bool) []string {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	known := make(map[string]bool, len(first))
+	for _, ext := range first {
+		known[ext] = true
+	}
+	var more []string
+	for ext := range w.views {
+		if !known[ext] && !pools[ext] {
+			more = append(more, ext)
+		}
+	}
+	slices.Sort(more)
+	return slices.Concat(first, more)
+}
+
 // known reports whether a user part of a URI is one of ours: for OPTIONS.
 func (w *world) known(user string) bool {
 	return user == "" || w.sight(user) != nil

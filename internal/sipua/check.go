@@ -40,7 +40,7 @@ type refusal struct {
 // What the endpoint and the usages on it take.
 const (
 	allow     = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, NOTIFY, SUBSCRIBE, REFER"
-	supported = "replaces, timer, 100rel, from-change, norefersub"
+	supported = "replaces, timer, 100rel, from-change, norefersub, eventlist"
 	events    = "dialog, presence"
 )
 

@@ -224,7 +224,7 @@ func (e *Endpoint) begin(ctx context.Context, req *sip.Request, to Target, branc
 		return nil, nil, fmt.Errorf("%s: %w: %w", req.Method, ErrTransport, err)
 	}
 	complete(req, e.settings.Load().UserAgent)
-	list = e.large(req, list)
+	list = e.large(req, to, list)
 	var faults []error
 	for i, h := range list {
 		e.address(req, h, branch)

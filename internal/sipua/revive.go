@@ -99,7 +99,7 @@ func (e *Endpoint) cancelLost(invite *sip.Request, to Target) {
 	if len(to.Credentials)+len(e.settings.Load().Credentials) > 0 {
 		tries = 2
 	}
-	for _, h := range e.large(invite, list) { // which of them it went is not known
+	for _, h := range e.large(invite, to, list) { // which of them it went is not known
 		for try := range tries { // nor whether it was sent again after a challenge
 			attempt := invite.Clone()
 			attempt.ReplaceHeader(&sip.CSeqHeader{SeqNo: seq + uint32(try), MethodName: sip.INVITE})

@@ -235,8 +235,8 @@ func (n *noTCP) has(addr string) bool {
 
 // large puts TCP before UDP where a request is too long for UDP (RFC 3261
 // 18.1.1) and connections are served here at all.
-func (e *Endpoint) large(req *sip.Request, list []hop) []hop {
-	if list[0].network != "udp" || e.stream == nil || !e.stream.tcp.IsValid() || e.noTCP.has(list[0].addr) {
+func (e *Endpoint) large(req *sip.Request, to Target, list []hop) []hop {
+	if to.NAT || list[0].network != "udp" || e.stream == nil || !e.stream.tcp.IsValid() || e.noTCP.has(list[0].addr) {
 		return list
 	}
 	const via = 120 // what Via will add

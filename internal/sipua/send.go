@@ -14,6 +14,8 @@ type Target struct {
 	Flow Flow `json:"flow"`
 	// Addr overrides where to, as host:port, on Flow.Network (udp if empty).
 	Addr string `json:"addr,omitempty"`
+	// NAT says that Addr is a NAT's, where no connection can be opened to.
+	NAT bool `json:"nat,omitempty"`
 	// URI is the next hop; "" = the top Route, else the Request-URI
 	// (RFC 3261 8.1.2). Dialogs set it, for strict routers' sake.
 	URI string `json:"uri,omitempty"`

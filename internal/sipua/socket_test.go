@@ -186,15 +186,25 @@ func TestLarge(t *testing.T) {
 		if r := within(t, got); r.Flow.Network != "tcp" || r.Via().Transport != "TCP" {
 			t.Errorf("came by %s", r.Flow.Network)
 		}
+		// A NAT lets no connection in: it would be tried in vain.
+		sendLargeTo(t, uac, uas.address4test("udp"), Target{Addr: uas.address4test("udp"), NAT: true}, 3000)
+		if r := within(t, got); r.Flow.Network != "udp" || len(r.Body()) != 3000 {
+			t.Errorf("came by %s to a NAT", r.Flow.Network)
+		}
 	})
 }
 
 func sendLarge(t *testing.T, e *Endpoint, to string, size int) {
 	t.Helper()
+	sendLargeTo(t, e, to, Target{}, size)
+}
+
+func sendLargeTo(t *testing.T, e *Endpoint, to string, target Target, size int) {
+	t.Helper()
 	req := outgoing("SUBSCRIBE", "sip:701@"+to)
 	req.SetBody([]byte(strings.Repeat("x", size)))
 	done := make(chan error, 4)
-	e.Request(t.Context(), req, Target{}, func(_ *sip.Response, err error) { done <- err })
+	e.Request(t.Context(), req, target, func(_ *sip.Response, err error) { done <- err })
 	if err := within(t, done); err != nil {
 		t.Error(err)
 	}

@@ -134,20 +134,52 @@ func body(m *wire.Message) string {
 	case kind == "application/sdp":
 		return describe(m.Body)
 	case strings.HasPrefix(kind, "application/dialog-info"):
-		words := []string{"lamp v" + first(lampVersion, m.Body), first(lampState, m.Body)}
-		if id := first(lampID, m.Body); id != "" {
-			words = append(words, id, first(lampCaller, m.Body))
-		}
-		return strings.Join(words, " ")
+		return "lamp " + lamp(m.Body)
 	case kind == "application/pidf+xml":
 		words := []string{"presence", first(basicStatus, m.Body)}
 		if a := first(activity, m.Body); a != "" {
 			words = append(words, a)
 		}
 		return strings.Join(words, " ")
+	case strings.HasPrefix(kind, "multipart/related"):
+		return list(m.Body)
 	default:
 		return kind + " " + strings.Join(strings.Fields(m.Body), " ")
 	}
+}
+
+// lamp says in a few words what a dialog-info document shows.
+func lamp(document string) string {
+	words := []string{"v" + first(lampVersion, document), first(lampState, document)}
+	if id := first(lampID, document); id != "" {
+		words = append(words, id, first(lampCaller, document))
+	}
+	return strings.Join(words, " ")
+}
+
+var (
+	listHead   = regexp.MustCompile(`<list [^>]*version="(\d+)" fullState="(\w+)"`)
+	listMember = regexp.MustCompile(`<resource uri="sip:([^@"]*)`)
+	lampEntity = regexp.MustCompile(`entity="sip:([^@"]*)`)
+)
+
+// list says in a few words what the NOTIFY of an event list shows: its version,
+// whom it names, and the lamps.
+func list(body string) string {
+	kind, version := "part", "?"
+	if m := listHead.FindStringSubmatch(body); m != nil {
+		if version = m[1]; m[2] == "true" {
+			kind = "full"
+		}
+	}
+	words := []string{"list v" + version, kind + ":"}
+	for _, m := range listMember.FindAllStringSubmatch(body, -1) {
+		words = append(words, m[1])
+	}
+	for _, document := range strings.Split(body, "<dialog-info ")[1:] {
+		words = append(words, "| lamp", first(lampEntity, document), lamp(document))
+	}
+	return strings.Join(words, " ")
 }
 
 func first(re *regexp.Regexp, s string) string {

@@ -14,11 +14,15 @@ import (
 // Sub is a subscription of the phone's.
 type Sub struct {
 	p      *Phone
+	list   bool // it subscribes to event lists
 	dialog dialog
 	Tx     *Tx // the latest SUBSCRIBE
 
-	lamps []Lamp   // guarded by the phone's lock
 	about []string // Event and Accept, where they are not those of a lamp
+
+	// Guarded by the phone's lock.
+	lamps []Lamp
+	rolls []Roll // of an event list
 }
 
 // Lamp is a dialog-info document as it came (RFC 4235), or one of presence.
@@ -45,8 +49,8 @@ type Lamp struct {
 func (p *Phone) Watch(to string, expires int, headers ...string) *Sub {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s := &Sub{p: p, dialog: *p.dialogTo(to, headers)}
-	for _, name := range []string{"Event", "Accept"} {
+	s := &Sub{p: p, dialog: *p.dialogTo(to, headers), list: isList(headers)}
+	for _, name := range []string{"Event", "Accept", "Supported"} {
 		if value, ok := header(headers, name); ok {
 			s.about = append(s.about, name+": "+value)
 		}
@@ -108,12 +112,10 @@ func (p *Phone) notified(s *served, code int) {
 		if !sub.dialog.has(s.request) {
 			continue
 		}
-		lamp, err := read(s.request)
-		if err != nil {
+		if err := sub.take(s.request); err != nil {
 			p.t.Errorf("%s got a bad document: %v in\n%s", p.Name, err, s.request.Body)
 			return
 		}
-		sub.lamps = append(sub.lamps, lamp)
 		if code != 0 {
 			p.answer(s, code)
 		}
@@ -122,16 +124,37 @@ func (p *Phone) notified(s *served, code int) {
 	p.answer(s, 481)
 }
 
-// read reads the document of a NOTIFY; one without any is a fault: phones need it.
-func read(m *wire.Message) (Lamp, error) {
+// take takes a NOTIFY, which must be one of the kind that was subscribed to.
+func (s *Sub) take(m *wire.Message) error {
+	if s.list {
+		r, err := readRoll(m)
+		if err == nil {
+			s.rolls = append(s.rolls, r)
+		}
+		return err
+	}
+	l, err := read(about(m), m.Body)
+	if err == nil {
+		s.lamps = append(s.lamps, l)
+	}
+	return err
+}
+
+// about is what the headers of a NOTIFY say.
+func about(m *wire.Message) Lamp {
 	state := m.Get("Subscription-State")
 	n, _ := m.CSeq()
 	l := Lamp{At: time.Now(), CSeq: n, State: wire.Address(state), Reason: wire.Param(state, "reason"), Expires: -1}
 	if e := wire.Param(state, "expires"); e != "" {
 		l.Expires, _ = strconv.Atoi(e)
 	}
+	return l
+}
+
+// read reads the document of a NOTIFY; one without any is a fault: phones need it.
+func read(l Lamp, body string) (Lamp, error) {
 	doc := etree.NewDocument()
-	if err := doc.ReadFromString(m.Body); err != nil {
+	if err := doc.ReadFromString(body); err != nil {
 		return l, err
 	}
 	if presence := doc.SelectElement("presence"); presence != nil {
