@@ -16,6 +16,7 @@ var formats = map[string]*regexp.Regexp{
 	"yealink-code.cfg": regexp.MustCompile(`^(#.*|[a-z0-9_.]+ = .+)$`),
 	"fanvil.cfg":       regexp.MustCompile(`^(|<<[^>]+>>(Version:[0-9.]+)?|<[A-Z ]+>|--[^-]+--:|[A-Za-z0-9]+ [A-Za-z]+ +:.*)\r$`),
 	"mitel.cfg":        regexp.MustCompile(`^(#.*|[a-z0-9 ]+: .+)$`),
+	"baresip.contacts": regexp.MustCompile(`^(#.*|"[^"]+" <sip:[^>]+>(;[a-z]+=[a-z0-9]+)*)$`),
 	"linphone.rc":      regexp.MustCompile(`^(#.*|\[[a-z]+_[0-9]+\]|[a-z_]+=.+)$`),
 }
 

@@ -26,20 +26,33 @@ const (
 
 // keyPhone is a make of phone set up by a snippet, and what it then says.
 type keyPhone struct {
-	snippet string
-	agent   string
-	expires int
-	params  string   // of the URI that is subscribed to
-	headers []string // further ones of its SUBSCRIBE; USER and ADDRESS are replaced
-	presses []string
-	code    *regexp.Regexp // finds the pickup code in the snippet
-	suffix  string         // of Replaces
-	swapped bool           // the tags in Replaces
-	remote  bool           // the press goes to the remote target of the document
-	bare    bool           // Refer-To without angle brackets
+	snippet  string
+	agent    string
+	expires  int
+	params   string   // of the URI that is subscribed to
+	headers  []string // further ones of its SUBSCRIBE; USER and ADDRESS are replaced
+	presses  []string
+	code     *regexp.Regexp // finds the pickup code in the snippet
+	suffix   string         // of Replaces
+	swapped  bool           // the tags in Replaces
+	remote   bool           // the press goes to the remote target of the document
+	bare     bool           // Refer-To without angle brackets
+	silent   bool           // no Referred-By in its REFER
+	presence bool           // it watches by presence
 }
 
 const dialogInfo = "Accept: application/dialog-info+xml"
+
+var presenceInfo = []string{"Event: presence", "Accept: application/pidf+xml"}
+
+// shows are what the documents of a dialect say of a free orbit, and of one with a
+// call.
+func (k *keyPhone) shows() (free, parked string) {
+	if k.presence {
+		return "open", "busy"
+	}
+	return "terminated", "early"
+}
 
 // keyPhones are the dialects, from documents, open source and field reports; no
 // such phone was at hand.
@@ -97,6 +110,14 @@ var keyPhones = []keyPhone{
 	{
 		snippet: "gigaset-maxwell.xml", agent: "Gigaset Maxwell 3/2.23.0", expires: 600, headers: []string{dialogInfo},
 		presses: []string{pressCode}, code: regexp.MustCompile(`pickup code, (\*\d+),`),
+	},
+	{
+		snippet: "linphone.rc", agent: "Linphonec/5.1.65 (belle-sip/5.1.64)", expires: 3600, headers: presenceInfo,
+		presses: []string{pressDial}, presence: true,
+	},
+	{
+		snippet: "baresip.contacts", agent: "baresip v1.0.0 (x86_64/linux)", expires: 600, headers: presenceInfo,
+		presses: []string{pressDial}, presence: true, silent: true,
 	},
 }
 
@@ -166,7 +187,11 @@ func (k *keyPhone) transfer(p *phone.Phone, c *phone.Call) {
 	if k.bare {
 		to = strings.Trim(to, "<>")
 	}
-	c.Refer(to, "Referred-By: <"+p.URI()+">").Accepted().Ends(phone.Patience, 200)
+	var by []string
+	if !k.silent {
+		by = append(by, "Referred-By: <"+p.URI()+">")
+	}
+	c.Refer(to, by...).Accepted().Ends(phone.Patience, 200)
 	c.Hangup()
 }
 
@@ -184,31 +209,35 @@ func TestEachSnippetMakesALampKey(t *testing.T) {
 
 func (k *keyPhone) story(s *kit.Site, how string) {
 	s.T.Helper()
+	free, parks := k.shows()
 	alice, bob := s.Phone("alice"), s.Phone("bob")
 	watch := bob.Watch("701"+k.params, k.expires, k.asked(bob)...)
 	watch.Expect(200)
-	dark := watch.Await(time.Second, "terminated")
-	if want := "sip:701@" + kit.Server.String() + k.params; dark.Entity != want || dark.Dialogs != 1 {
-		s.T.Errorf("the first document: %+v, want entity %s", dark, want)
+	dark := watch.Await(lit, free)
+	if want := "sip:701@" + kit.Server.String() + k.params; dark.Entity != want {
+		s.T.Errorf("the first document is about %s, want %s", dark.Entity, want)
 	}
 	parked := park(alice, bob)
-	lamp := watch.Await(time.Second, "early")
-	if lamp.Direction != "recipient" || lamp.Dialogs != 1 || lamp.CallID == "" || lamp.LocalTag == "" || lamp.RemoteTag == "" {
+	lamp := watch.Await(lit, parks)
+	if lamp.RemoteName != "alice" {
+		s.T.Errorf("the lamp shows %+v", lamp)
+	}
+	if !k.presence && (lamp.Direction != "recipient" || lamp.Dialogs != 1 || lamp.CallID == "" || lamp.LocalTag == "" || lamp.RemoteTag == "") {
 		s.T.Errorf("the lamp shows %+v", lamp)
 	}
 	s.Wait(time.Second)
 	fetched := k.press(s, bob, how, lamp)
 	talk(s, fetched, parked)
-	watch.Await(time.Second, "terminated")
+	watch.Await(lit, free)
 	k.transfer(bob, fetched)
-	again := watch.Await(time.Second, "early")
-	if again.CallID == lamp.CallID {
+	again := watch.Await(lit, parks)
+	if !k.presence && again.CallID == lamp.CallID {
 		s.T.Error("an old press would fetch the newly parked call")
 	}
 	hearsMusic(s, parked)
 	fetched = k.press(s, bob, how, again)
 	talk(s, fetched, parked)
-	watch.Await(time.Second, "terminated")
+	watch.Await(lit, free)
 	goodbye(s, fetched, parked)
 	watch.Refresh(0).Expect(200)
 }
