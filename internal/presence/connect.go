@@ -2,6 +2,7 @@ package presence
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -116,17 +117,21 @@ func (s *sub) follow(old link, flow sipua.Flow) {
 	s.turn()
 }
 
+// link is the connection that a subscription is under; it holds mu of the index.
+func (f *face) link() link { return linkOf(sipua.Flow{Network: f.network, Remote: f.remote}) }
+
 // join puts a subscription under its connection; it holds mu.
 func (x *index) join(s *sub, f sipua.Flow) {
-	l := linkOf(f)
-	if l == s.face.link {
+	old, now := s.face.link(), linkOf(f)
+	s.face.network, s.face.remote = f.Network, f.Remote
+	if old == now {
 		return
 	}
-	if s.face.link != (link{}) {
-		take(x.links, s.face.link, s)
+	if old != (link{}) {
+		take(x.links, old, s, inLinks)
 	}
-	if s.face.link = l; l != (link{}) {
-		put(x.links, l, s)
+	if now != (link{}) {
+		put(x.links, now, s, inLinks)
 	}
 }
 
@@ -138,10 +143,12 @@ func (x *index) lose(s *sub, nat bool) {
 	if !s.face.listed {
 		return
 	}
-	if s.face.lost = s.face.link; !nat {
-		s.face.lost = s.face.link.host()
+	where := s.face.link()
+	if !nat {
+		where = where.host()
 	}
-	put(x.lost, s.face.lost, s)
+	s.face.lost = &where
+	put(x.lost, where, s, inLost)
 }
 
 func (x *index) found(s *sub) {
@@ -152,9 +159,9 @@ func (x *index) found(s *sub) {
 
 // unlose holds mu.
 func (x *index) unlose(s *sub) {
-	if s.face.lost != (link{}) {
-		take(x.lost, s.face.lost, s)
-		s.face.lost = link{}
+	if s.face.lost != nil {
+		take(x.lost, *s.face.lost, s, inLost)
+		s.face.lost = nil
 	}
 }
 
@@ -163,15 +170,7 @@ func (x *index) unlose(s *sub) {
 func (x *index) connected(l link) (same, lost []*sub) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	for s := range x.links[l] {
-		same = append(same, s)
-	}
-	for _, where := range []link{l, l.host()} {
-		for s := range x.lost[where] {
-			lost = append(lost, s)
-		}
-	}
-	return same, lost
+	return slices.Clone(x.links[l]), slices.Concat(x.lost[l], x.lost[l.host()])
 }
 
 // mates are the other subscriptions under a connection whose From, and Contact
@@ -179,9 +178,8 @@ func (x *index) connected(l link) (same, lost []*sub) {
 func (x *index) mates(s *sub, l link) (list []*sub) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	for m := range x.links[l] {
-		a, b := m.face.watcher, s.face.watcher
-		if m != s && a.from != "" && a.from == b.from && withoutPort(a.contact) == withoutPort(b.contact) {
+	for _, m := range x.links[l] {
+		if m != s && m.face.mate != 0 && m.face.mate == s.face.mate {
 			list = append(list, m)
 		}
 	}

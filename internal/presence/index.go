@@ -2,40 +2,65 @@ package presence
 
 import (
 	"cmp"
+	"hash/maphash"
 	"net/netip"
 	"slices"
 	"sync"
 	"time"
 
-	"parkd/internal/dialog"
 	"parkd/internal/sipua"
 )
 
 // index finds subscriptions. Its mutex is a leaf: nothing waits under it.
+//
+// There are ten thousand, so it has no texts of its own: what is looked for by
+// several of them is looked for by their hash, and then compared.
 type index struct {
-	max int
+	max  int
+	seed maphash.Seed
 
 	mu       sync.Mutex
-	byID     map[dialog.ID]*sub
-	byKey    map[key]*sub
-	resource map[string]map[*sub]struct{}
-	watcher  map[watcher]map[*sub]struct{}
-	links    map[link]map[*sub]struct{} // by the connection that they came by
-	lost     map[link]map[*sub]struct{} // whose last NOTIFY is not answered, by where they came from: port 0 = any
-	fetches  int                        // SUBSCRIBEs of Expires 0 under way
+	every    []*sub
+	resource map[string][]*sub
+	watcher  map[uint64]*sub // the first of a chain, by the hash of watcher
+	links    map[link][]*sub // by the connection that they came by
+	lost     map[link][]*sub // whose last NOTIFY is not answered, by where they came from: port 0 = any
+	fetches  int             // SUBSCRIBEs of Expires 0 under way
 }
 
-// face is what others may see of a subscription; owned by index.mu.
+// The lists of index that a subscription may be in.
+const (
+	inEvery = iota
+	inResource
+	inLinks
+	inLost
+	memberships
+)
+
+// face is what others may see of a subscription beside what of its record never
+// changes; owned by index.mu.
 type face struct {
-	id      dialog.ID
-	first   uint32 // CSeq of the SUBSCRIBE that began it
-	key     key
-	watcher watcher
-	link    link // zero = UDP
-	lost    link // zero = not in index.lost
-	lamp    Lamp
-	shown   map[string]string // of a list: as lamp.Shown, by member; nothing for ""
-	listed  bool
+	key, watcher, mate uint64             // hashes: of key, of watcher, of what mates are found by
+	next, prev         *sub               // in the chain of its watcher
+	place              [memberships]int32 // in each of them
+	first              uint32             // CSeq of the SUBSCRIBE that began it
+	network            string
+	remote             netip.AddrPort
+	lost               *link // where it is in index.lost; nil = nowhere
+	contact            string
+	expires            time.Time
+	last               last
+	shown              map[string]string // of a list: as last.Shown, by member; nothing for ""
+	listed             bool
+}
+
+// last is what a watcher was told last, as in Lamp.
+type last struct {
+	Told    time.Time
+	Answer  int
+	Shown   string
+	Silent  bool
+	Version uint32
 }
 
 // slots hold one change a resource, with the time of the first that was not
@@ -64,27 +89,81 @@ func (x *slots) take() map[string]time.Time {
 }
 
 func newIndex(most int) *index {
-	return &index{max: most, byID: map[dialog.ID]*sub{}, byKey: map[key]*sub{}, resource: map[string]map[*sub]struct{}{},
-		watcher: map[watcher]map[*sub]struct{}{}, links: map[link]map[*sub]struct{}{}, lost: map[link]map[*sub]struct{}{}}
+	return &index{max: most, seed: maphash.MakeSeed(), resource: map[string][]*sub{},
+		watcher: map[uint64]*sub{}, links: map[link][]*sub{}, lost: map[link][]*sub{}}
 }
 
 // add lists a subscription in the place of that of the same phone, which it
 // returns. It refuses when there are too many, but not one that is restored.
 func (x *index) add(s *sub, rec *Subscription, restored bool) (replaced *sub, ok bool) {
-	k, w := rec.key(), watcherOf(rec.topic(), rec.From, rec.Contact)
+	k := rec.key()
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if replaced = x.byKey[k]; replaced != nil {
+	if replaced = x.at(&k); replaced != nil {
 		x.remove(replaced)
-	} else if len(x.byID)+x.fetches >= x.max && !restored {
+	} else if len(x.every)+x.fetches >= x.max && !restored {
 		return nil, false
 	}
-	s.face = face{id: rec.Dialog.ID, first: rec.Dialog.RemoteSeq, key: k, watcher: w, lamp: rec.lamp(), listed: true}
-	x.byID[s.face.id], x.byKey[k] = s, s
-	put(x.resource, k.resource, s)
-	put(x.watcher, w, s)
-	x.join(s, rec.Dialog.Flow)
+	s.face = face{first: rec.Dialog.RemoteSeq, last: last{Shown: rec.Shown}, listed: true}
+	s.face.place[inEvery] = int32(len(x.every))
+	x.every = append(x.every, s)
+	put(x.resource, k.resource, s, inResource)
+	x.show(s, rec, &k)
 	return replaced, true
+}
+
+// show takes over what may change of a record; it holds mu.
+func (x *index) show(s *sub, rec *Subscription, k *key) {
+	x.join(s, rec.Dialog.Flow)
+	f, w := &s.face, k.watcher
+	f.contact, f.expires = rec.Contact, rec.Expires
+	f.key, f.watcher, f.mate = maphash.Comparable(x.seed, *k), maphash.Comparable(x.seed, w), 0
+	if f.next = x.watcher[f.watcher]; f.next != nil {
+		f.next.face.prev = s
+	}
+	x.watcher[f.watcher] = s
+	if w.from != "" {
+		w.resource, w.contact = "", withoutPort(w.contact)
+		f.mate = maphash.Comparable(x.seed, w)
+	}
+}
+
+// unchain takes a subscription from the chain of its watcher; it holds mu.
+func (x *index) unchain(s *sub) {
+	f := &s.face
+	if f.next != nil {
+		f.next.face.prev = f.prev
+	}
+	switch {
+	case f.prev != nil:
+		f.prev.face.next = f.next
+	case f.next != nil:
+		x.watcher[f.watcher] = f.next
+	default:
+		delete(x.watcher, f.watcher)
+	}
+	f.next, f.prev = nil, nil
+}
+
+// at finds the subscription with a key; it holds mu.
+func (x *index) at(k *key) *sub {
+	h := maphash.Comparable(x.seed, *k)
+	for s := x.watcher[maphash.Comparable(x.seed, k.watcher)]; s != nil; s = s.face.next {
+		if s.face.key == h && s.seen().key() == *k {
+			return s
+		}
+	}
+	return nil
+}
+
+// seen is what of a subscription's record index compares and shows: of what may
+// change, as of the last update. It holds mu.
+func (s *sub) seen() *Subscription {
+	r, f := &s.rec, &s.face
+	seen := &Subscription{Resource: r.Resource, List: r.List, Event: r.Event, EventID: r.EventID, From: r.From, Instance: r.Instance, Agent: r.Agent,
+		Since: r.Since, Contact: f.contact, Expires: f.expires}
+	seen.Dialog.Flow.Network, seen.Dialog.Flow.Remote = f.network, f.remote
+	return seen
 }
 
 // repeated finds the subscription that this very SUBSCRIBE began; its dialog
@@ -93,8 +172,8 @@ func (x *index) repeated(rec *Subscription) *sub {
 	k := rec.key()
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	s := x.byKey[k]
-	if s == nil || s.face.id.CallID != rec.Dialog.CallID || s.face.id.Remote != rec.Dialog.Remote || s.face.first != rec.Dialog.RemoteSeq {
+	s := x.at(&k)
+	if s == nil || s.id.CallID != rec.Dialog.CallID || s.id.Remote != rec.Dialog.Remote || s.face.first != rec.Dialog.RemoteSeq {
 		return nil
 	}
 	return s
@@ -102,29 +181,20 @@ func (x *index) repeated(rec *Subscription) *sub {
 
 // update shows a refreshed subscription, whose Contact may have changed.
 func (x *index) update(s *sub, rec *Subscription) {
+	k := rec.key()
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if !s.face.listed {
-		return
+	if s.face.listed {
+		x.unchain(s)
+		x.show(s, rec, &k)
 	}
-	old := s.face.lamp
-	s.face.lamp = rec.lamp()
-	s.face.lamp.Told, s.face.lamp.Answer, s.face.lamp.Silent, s.face.lamp.Version = old.Told, old.Answer, old.Silent, old.Version
-	if k := rec.key(); k != s.face.key && x.byKey[k] == nil {
-		delete(x.byKey, s.face.key)
-		s.face.key, x.byKey[k] = k, s
-	}
-	take(x.watcher, s.face.watcher, s)
-	s.face.watcher = watcherOf(rec.topic(), rec.From, rec.Contact)
-	put(x.watcher, s.face.watcher, s)
-	x.join(s, rec.Dialog.Flow)
 }
 
 // note changes what is shown of a subscription.
-func (x *index) note(s *sub, f func(*Lamp)) {
+func (x *index) note(s *sub, f func(*last)) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	f(&s.face.lamp)
+	f(&s.face.last)
 }
 
 func (x *index) drop(s *sub) {
@@ -138,21 +208,18 @@ func (x *index) remove(s *sub) {
 		return
 	}
 	s.face.listed = false
-	delete(x.byID, s.face.id)
-	if x.byKey[s.face.key] == s {
-		delete(x.byKey, s.face.key)
-	}
-	take(x.resource, s.face.key.resource, s)
-	take(x.watcher, s.face.watcher, s)
-	x.join(s, sipua.Flow{})
+	x.unchain(s)
+	x.every = s.leave(x.every, inEvery)
+	take(x.resource, s.rec.topic(), s, inResource)
 	x.unlose(s)
+	x.join(s, sipua.Flow{})
 }
 
 // visit counts a fetch, leave ends it.
 func (x *index) visit() bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if len(x.byID)+x.fetches >= x.max {
+	if len(x.every)+x.fetches >= x.max {
 		return false
 	}
 	x.fetches++
@@ -169,16 +236,7 @@ func (x *index) leave() {
 func (x *index) of(resource string, list []*sub) []*sub {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	for s := range x.resource[resource] {
-		list = append(list, s)
-	}
-	return list
-}
-
-func (x *index) find(id dialog.ID) *sub {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	return x.byID[id]
+	return append(list, x.resource[resource]...)
 }
 
 // showing finds what a watcher was shown of a resource last, by itself or by one of
@@ -191,14 +249,15 @@ func (x *index) showing(w watcher, lists []string, source netip.Addr) (shown str
 	defer x.mu.Unlock()
 	var told time.Time
 	look := func(w watcher, of func(*face) string) {
-		for s := range x.watcher[w] {
-			what := of(&s.face)
-			if what != "" && s.face.key.source == source && (!ok || s.face.lamp.Told.After(told)) {
-				shown, told, ok = what, s.face.lamp.Told, true
+		for s := x.watcher[maphash.Comparable(x.seed, w)]; s != nil; s = s.face.next {
+			f := &s.face
+			what := of(f)
+			if what != "" && f.remote.Addr() == source && (!ok || f.last.Told.After(told)) && s.seen().key().watcher == w {
+				shown, told, ok = what, f.last.Told, true
 			}
 		}
 	}
-	look(w, func(f *face) string { return f.lamp.Shown })
+	look(w, func(f *face) string { return f.last.Shown })
 	resource := w.resource
 	for _, list := range lists {
 		w.resource = topicOf(list)
@@ -232,33 +291,32 @@ func (x *index) watchers(resource string) int {
 func (x *index) len() int {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return len(x.byID)
+	return len(x.every)
 }
 
 func (x *index) sizes() map[string]int {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	return map[string]int{
-		"subscriptions": len(x.byID), "fetches": x.fetches,
-		"watchers": len(x.byKey) + len(x.resource) + len(x.watcher) + len(x.links) + len(x.lost),
+		"subscriptions": len(x.every), "fetches": x.fetches,
+		"watchers": len(x.resource) + len(x.watcher) + len(x.links) + len(x.lost),
 	}
 }
 
 func (x *index) all() []*sub {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	out := make([]*sub, 0, len(x.byID))
-	for _, s := range x.byID {
-		out = append(out, s)
-	}
-	return out
+	return slices.Clone(x.every)
 }
 
 func (x *index) lamps() []Lamp {
 	x.mu.Lock()
-	out := make([]Lamp, 0, len(x.byID))
-	for _, s := range x.byID {
-		out = append(out, s.face.lamp)
+	out := make([]Lamp, 0, len(x.every))
+	for _, s := range x.every {
+		r, l := s.seen(), &s.face.last
+		out = append(out, Lamp{Resource: r.Resource, List: r.List, Event: r.Event, Watcher: r.From, Contact: r.Contact,
+			Source: r.Dialog.Flow.Network + " " + r.Dialog.Flow.Remote.String(), Agent: r.Agent, Since: r.Since, Expires: r.Expires,
+			Told: l.Told, Answer: l.Answer, Shown: l.Shown, Silent: l.Silent, Version: l.Version})
 	}
 	x.mu.Unlock()
 	slices.SortFunc(out, func(a, b Lamp) int {
@@ -267,16 +325,25 @@ func (x *index) lamps() []Lamp {
 	return out
 }
 
-func put[K comparable](m map[K]map[*sub]struct{}, k K, s *sub) {
-	if m[k] == nil {
-		m[k] = map[*sub]struct{}{}
-	}
-	m[k][s] = struct{}{}
+// put and take change a list of the index, in which each member knows its place.
+func put[K comparable](m map[K][]*sub, k K, s *sub, list int) {
+	s.face.place[list] = int32(len(m[k]))
+	m[k] = append(m[k], s)
 }
 
-func take[K comparable](m map[K]map[*sub]struct{}, k K, s *sub) {
-	delete(m[k], s)
-	if len(m[k]) == 0 {
+func take[K comparable](m map[K][]*sub, k K, s *sub, list int) {
+	if rest := s.leave(m[k], list); len(rest) > 0 {
+		m[k] = rest
+	} else {
 		delete(m, k)
 	}
+}
+
+// leave puts the last of a list in the place of s.
+func (s *sub) leave(from []*sub, list int) []*sub {
+	end := len(from) - 1
+	last := from[end]
+	from[s.face.place[list]], last.face.place[list] = last, s.face.place[list]
+	from[end] = nil
+	return from[:end]
 }

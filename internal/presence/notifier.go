@@ -195,7 +195,11 @@ func (n *Notifier) Stray(res *sip.Response) {
 		return
 	}
 	id := dialog.ID{CallID: sipua.CallID(res), Local: sipua.FromTag(res), Remote: sipua.ToTag(res)}
-	if s := n.index.find(id); s != nil {
+	e, ok := n.o.Table.Find(id)
+	if !ok {
+		return
+	}
+	if s, ok := e.Usage().(*sub); ok {
 		_ = s.queue.Post(func() { s.late(res) })
 	}
 }

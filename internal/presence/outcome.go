@@ -56,7 +56,7 @@ func (s *sub) late(res *sip.Response) {
 func (s *sub) outcome(t *telling, res *sip.Response) {
 	now := time.Now()
 	current := s.sending == t
-	s.n.index.note(s, func(l *Lamp) { l.Answer = res.StatusCode })
+	s.n.index.note(s, func(l *last) { l.Answer = res.StatusCode })
 	s.told(t, res)
 	wait, asked := waitOf(res)
 	// RFC 6665 4.2.2: with a Retry-After the NOTIFY has not failed for good.
@@ -102,7 +102,7 @@ func (s *sub) premature(res *sip.Response) bool {
 func (s *sub) arrived(t *telling, now time.Time) {
 	s.backoff, s.retry = 0, time.Time{}
 	s.rec.Shown = t.shown
-	s.n.index.note(s, func(l *Lamp) { l.Shown = t.shown })
+	s.n.index.note(s, func(l *last) { l.Shown = t.shown })
 	if !t.since.IsZero() {
 		s.n.o.Observe(now.Sub(t.since))
 	}
@@ -117,7 +117,7 @@ func (s *sub) heard() {
 	}
 	s.silent = false
 	s.step(Step{Kind: StepHeard})
-	s.n.index.note(s, func(l *Lamp) { l.Silent = false })
+	s.n.index.note(s, func(l *last) { l.Silent = false })
 	if !s.retry.IsZero() {
 		s.retry = time.Now()
 	}
@@ -153,7 +153,7 @@ func (s *sub) miss() {
 	s.missed++
 	if s.missed >= patience && !s.silent {
 		s.silent = true
-		s.n.index.note(s, func(l *Lamp) { l.Silent = true })
+		s.n.index.note(s, func(l *last) { l.Silent = true })
 		s.log.Info().Msg("watcher is silent")
 		s.step(Step{Kind: StepSilent})
 	}

@@ -48,23 +48,38 @@ type Lamp struct {
 	Version  uint32    `json:"version,omitempty"` // of the last document
 }
 
-func (s *Subscription) lamp() Lamp {
-	return Lamp{Resource: s.Resource, List: s.List, Event: s.Event, Watcher: s.From, Contact: s.Contact,
-		Source: s.Dialog.Flow.Network + " " + s.Dialog.Flow.Remote.String(), Agent: s.Agent,
-		Since: s.Since, Expires: s.Expires, Shown: s.Shown}
+// share has equal texts of a record in memory once, and nothing there that only
+// holds a longer one: a tag keeps no header, nor a user its URI.
+func (s *Subscription) share() {
+	d := &s.Dialog
+	for _, t := range []*string{&d.CallID, &d.Local, &d.Remote, &d.Target, &s.User, &s.EventID, &s.Instance, &s.Agent} {
+		*t = strings.Clone(*t)
+	}
+	for _, pair := range [][2]*string{{&d.Target, &s.Contact}, {&d.RemoteURI, &s.From}, {&d.LocalURI, &s.Entity}, {&s.User, &s.Resource}} {
+		if *pair[0] == *pair[1] {
+			*pair[1] = *pair[0]
+		}
+	}
+	if p, ok := packOf(s.Event); ok {
+		s.Event = p.name
+		for _, m := range p.types {
+			if m == s.Accept {
+				s.Accept = m
+			}
+		}
+	}
 }
 
 // key is what makes a new subscription the successor of an old one: the same
 // phone watches the same thing. Ports of the source change with each connection.
 type key struct {
-	resource, event, id     string
-	from, contact, instance string
-	source                  netip.Addr
+	watcher
+	event, id, instance string
+	source              netip.Addr
 }
 
 func (s *Subscription) key() key {
-	w := watcherOf(s.topic(), s.From, s.Contact)
-	return key{resource: w.resource, event: s.Event, id: s.EventID, from: w.from, contact: w.contact,
+	return key{watcher: watcherOf(s.topic(), s.From, s.Contact), event: s.Event, id: s.EventID,
 		instance: s.Instance, source: s.Dialog.Flow.Remote.Addr()}
 }
 

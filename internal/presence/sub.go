@@ -9,14 +9,13 @@ import (
 	"parkd/internal/sipua"
 
 	"github.com/emiago/sipgo/sip"
-	"github.com/rs/zerolog"
 )
 
 // sub is a subscription at work. Everything runs on its queue.
 type sub struct {
 	n       *Notifier
 	queue   *dialog.Queue
-	log     zerolog.Logger
+	log     lines
 	pending atomic.Bool // a change waits in the queue already
 	id      dialog.ID   // never changes
 	face    face        // owned by index.mu
@@ -50,7 +49,9 @@ type sub struct {
 }
 
 func newSub(n *Notifier, rec Subscription) *sub {
-	s := &sub{n: n, rec: rec, id: rec.Dialog.ID, ceil: ceilings{block: n.block}, log: n.o.Log.With().Str("orbit", rec.Resource).Str("watcher", rec.From).Logger()}
+	rec.share()
+	s := &sub{n: n, rec: rec, id: rec.Dialog.ID, ceil: ceilings{block: n.block}}
+	s.log = lines{s}
 	if rec.List {
 		s.list = newList()
 	}

@@ -56,7 +56,7 @@ func (n *Notifier) Subscribe(r *sipua.Request) {
 	}
 	rec, t, no := n.read(r)
 	if no == nil {
-		if s := n.index.find(rec.Dialog.ID); s != nil {
+		if s := n.index.repeated(&rec); s != nil && s.id == rec.Dialog.ID {
 			no = s.repeat(r)
 		} else {
 			no = n.install(r, rec, t)
@@ -86,7 +86,7 @@ func (n *Notifier) install(r *sipua.Request, rec Subscription, t terms) *refusal
 		}
 		return n.start(s, func() { s.fetch(r) })
 	}
-	replaced, ok := n.index.add(s, &rec, false)
+	replaced, ok := n.index.add(s, &s.rec, false)
 	if !ok {
 		return refuse(sip.StatusTemporarilyUnavailable, "subscriptions", sip.NewHeader("Retry-After", retryAfter))
 	}
