@@ -46,13 +46,14 @@ type Log struct {
 
 // SIP is the endpoint that phones and switches talk to.
 type SIP struct {
-	Listen        []Listen     `mapstructure:"listen"`
-	Advertise     string       `mapstructure:"advertise"` // host or address without a port; empty = the local address
-	Domains       []string     `mapstructure:"domains"`   // lower case
-	OutboundProxy string       `mapstructure:"outbound_proxy"`
-	TLS           TLS          `mapstructure:"tls"`
-	Credentials   []Credential `mapstructure:"credentials"`
-	Register      []Register   `mapstructure:"register"`
+	Listen        []Listen      `mapstructure:"listen"`
+	Advertise     string        `mapstructure:"advertise"` // host or address without a port; empty = the local address
+	Domains       []string      `mapstructure:"domains"`   // lower case
+	OutboundProxy string        `mapstructure:"outbound_proxy"`
+	NATKeepalive  time.Duration `mapstructure:"nat_keepalive"` // of the ways to watchers behind NAT; 0 = never
+	TLS           TLS           `mapstructure:"tls"`
+	Credentials   []Credential  `mapstructure:"credentials"`
+	Register      []Register    `mapstructure:"register"`
 }
 
 // Register has orbits appear as extensions of a hosted PBX. With {extension} in
@@ -270,7 +271,10 @@ func Default() Config {
 		Log:      Log{Level: "info", Format: "auto"},
 		DataDir:  "parkd-data",
 		Shutdown: "keep",
-		SIP:      SIP{Listen: []Listen{{Network: "udp", Port: 5060}, {Network: "tcp", Port: 5060}}},
+		SIP: SIP{
+			Listen:       []Listen{{Network: "udp", Port: 5060}, {Network: "tcp", Port: 5060}},
+			NATKeepalive: 25 * time.Second, // RFC 5626 4.4.2: below what most NATs keep UDP for
+		},
 		Access: Access{
 			Trusted: []netip.Prefix{
 				netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"),

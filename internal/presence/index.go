@@ -25,7 +25,8 @@ type index struct {
 	watcher  map[uint64]*sub // the first of a chain, by the hash of watcher
 	links    map[link][]*sub // by the connection that they came by
 	lost     map[link][]*sub // whose last NOTIFY is not answered, by where they came from: port 0 = any
-	fetches  int             // SUBSCRIBEs of Expires 0 under way
+	flows    flows
+	fetches  int // SUBSCRIBEs of Expires 0 under way
 }
 
 // The lists of index that a subscription may be in.
@@ -47,6 +48,7 @@ type face struct {
 	network            string
 	remote             netip.AddrPort
 	lost               *link // where it is in index.lost; nil = nowhere
+	alive              *flow // nil = not kept alive by us
 	contact            string
 	expires            time.Time
 	last               last
@@ -88,8 +90,8 @@ func (x *slots) take() map[string]time.Time {
 	return since
 }
 
-func newIndex(most int) *index {
-	return &index{max: most, seed: maphash.MakeSeed(), resource: map[string][]*sub{},
+func newIndex(most int, begun func()) *index {
+	return &index{max: most, flows: flows{begun: begun}, seed: maphash.MakeSeed(), resource: map[string][]*sub{},
 		watcher: map[uint64]*sub{}, links: map[link][]*sub{}, lost: map[link][]*sub{}}
 }
 
@@ -115,6 +117,7 @@ func (x *index) add(s *sub, rec *Subscription, restored bool) (replaced *sub, ok
 // show takes over what may change of a record; it holds mu.
 func (x *index) show(s *sub, rec *Subscription, k *key) {
 	x.join(s, rec.Dialog.Flow)
+	x.flows.move(s, keptAlive(&rec.Dialog))
 	f, w := &s.face, k.watcher
 	f.contact, f.expires = rec.Contact, rec.Expires
 	f.key, f.watcher, f.mate = maphash.Comparable(x.seed, *k), maphash.Comparable(x.seed, w), 0
@@ -213,6 +216,7 @@ func (x *index) remove(s *sub) {
 	take(x.resource, s.rec.topic(), s, inResource)
 	x.unlose(s)
 	x.join(s, sipua.Flow{})
+	x.flows.move(s, sipua.Flow{})
 }
 
 // visit counts a fetch, leave ends it.
@@ -299,7 +303,7 @@ func (x *index) sizes() map[string]int {
 	defer x.mu.Unlock()
 	return map[string]int{
 		"subscriptions": len(x.every), "fetches": x.fetches,
-		"watchers": len(x.resource) + len(x.watcher) + len(x.links) + len(x.lost),
+		"watchers": len(x.resource) + len(x.watcher) + len(x.links) + len(x.lost), "flows": len(x.flows.all),
 	}
 }
 

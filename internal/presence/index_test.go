@@ -29,7 +29,7 @@ func some(n int, resource, network string) Subscription {
 // TestIndex: whatever comes and goes, each list has who is in it, once.
 func TestIndex(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
-	x := newIndex(1000)
+	x := newIndex(1000, func() {})
 	listed, lost := map[*sub]bool{}, map[*sub]link{}
 	known := func() *sub {
 		return slices.SortedFunc(maps.Keys(listed), func(a, b *sub) int { return int(a.rec.Version) - int(b.rec.Version) })[rnd.IntN(len(listed))]

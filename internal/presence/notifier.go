@@ -16,6 +16,7 @@ package presence
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"parkd/internal/dialog"
@@ -75,17 +76,18 @@ type Source interface {
 
 // Options is what a Notifier is built from.
 type Options struct {
-	Endpoint *sipua.Endpoint
-	Table    *dialog.Table
-	Wheel    *dialog.Wheel
-	Source   Source
-	Log      zerolog.Logger
-	Journal  Journal                     // nil = nothing is kept
-	Epoch    uint64                      // of the journal's owner: higher with each start; 0 = unknown
-	Max      int                         // subscriptions; 0 = DefaultMax
-	Refused  func(reason string)         // counts refusals; may be nil
-	Observe  func(latency time.Duration) // from a change to the 200 of its NOTIFY; concurrently; may be nil
-	Follower Follower                    // may be nil
+	Endpoint  *sipua.Endpoint
+	Table     *dialog.Table
+	Wheel     *dialog.Wheel
+	Source    Source
+	Log       zerolog.Logger
+	Journal   Journal                     // nil = nothing is kept
+	Epoch     uint64                      // of the journal's owner: higher with each start; 0 = unknown
+	Max       int                         // subscriptions; 0 = DefaultMax
+	KeepAlive time.Duration               // how often a flow behind NAT is used at least; 0 = never
+	Refused   func(reason string)         // counts refusals; may be nil
+	Observe   func(latency time.Duration) // from a change to the 200 of its NOTIFY; concurrently; may be nil
+	Follower  Follower                    // may be nil
 }
 
 // Notifier serves SUBSCRIBE.
@@ -100,8 +102,10 @@ type Notifier struct {
 	done  sync.WaitGroup
 
 	backlog  backlog
-	restored []*sub // owned by whoever calls Restore, then Resume
-	block    uint32 // of ceilings
+	restored []*sub        // owned by whoever calls Restore, then Resume
+	block    uint32        // of ceilings
+	every    atomic.Int64  // interval of keep-alives
+	flows    chan struct{} // 1: see what is to be kept alive
 }
 
 // New starts a notifier; Close ends it.
@@ -115,11 +119,14 @@ func New(o Options) *Notifier {
 	if o.Observe == nil {
 		o.Observe = func(time.Duration) {}
 	}
-	n := &Notifier{o: o, index: newIndex(o.Max), lists: listsOf(o.Source), wake: make(chan struct{}, 1), slots: slots{since: map[string]time.Time{}},
-		backlog: backlog{wake: make(chan struct{}, 1)}, block: block}
+	n := &Notifier{o: o, lists: listsOf(o.Source), wake: make(chan struct{}, 1), slots: slots{since: map[string]time.Time{}},
+		backlog: backlog{wake: make(chan struct{}, 1)}, block: block, flows: make(chan struct{}, 1)}
+	n.index = newIndex(o.Max, n.open)
+	n.every.Store(int64(o.KeepAlive))
 	n.ctx, n.stop = context.WithCancel(context.Background())
 	n.done.Go(n.fan)
 	n.done.Go(n.drain)
+	n.done.Go(n.keepOpen)
 	return n
 }
 

@@ -103,6 +103,7 @@ func (s *Server) reload() (config.Changes, error) {
 	}
 	s.certs.use(id)
 	s.legs.Update(s.policy(&c))
+	s.notifier.KeepAlive(c.SIP.NATKeepalive)
 	s.operators.admin.SetPassword(c.Admin.Password.Reveal())
 	if s.o.Level != nil {
 		s.o.Level(c.Log.Level)

@@ -41,7 +41,7 @@ func (s *Server) buildUsages(w *world, m leg.Media) {
 	s.lamps = newLamps(s.config.Load(), w)
 	s.notifier = presence.New(presence.Options{
 		Endpoint: s.endpoint, Table: s.table, Wheel: s.wheel, Log: s.log,
-		Journal: subscriptions{s.o.Store}, Epoch: s.o.Store.Epoch(),
+		KeepAlive: s.config.Load().SIP.NATKeepalive, Journal: subscriptions{s.o.Store}, Epoch: s.o.Store.Epoch(),
 		Source: s.lamps, Refused: s.operators.metrics.Refused, Observe: s.operators.metrics.Notified,
 		Follower: follower{s.operators},
 	})

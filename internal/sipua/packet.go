@@ -100,6 +100,9 @@ func (p *packetConn) ReadFrom(b []byte) (int, net.Addr, error) {
 		p.in.Add(1)
 		p.from = from.String()
 		p.layer.e.traceWire("received", "udp", p.self, from, b[:n])
+		if p.pinged(b[:n], addr) {
+			continue
+		}
 		return n, p.self, nil
 	}
 }

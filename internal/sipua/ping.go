@@ -88,7 +88,7 @@ func (e *Endpoint) Ping(ctx context.Context, f Flow) error {
 	if !ok { // as every stream of sipgo is
 		return failed(ErrNoRoute)
 	}
-	if _, err := io.WriteString(w, "\r\n\r\n"); err != nil {
+	if _, err := io.WriteString(w, ping); err != nil {
 		c.Close()
 		return failed(err)
 	}

@@ -105,7 +105,7 @@ func TestGarbage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := 0
 		e, p, _ := start(t, Options{}, nil)
-		for _, text := range []string{"", "\r\n\r\n", "\x00\x00\x00\x00\x00", "hello", "INVITE\r\n\r\n", "INVITE sip: SIP/2.0\r\n\r\n",
+		for _, text := range []string{"", "\r\n", "\x00\x00\x00\x00\x00", "hello", "INVITE\r\n\r\n", "INVITE sip: SIP/2.0\r\n\r\n",
 			"SIP/2.0 200 OK\r\n\r\n", "INVITE sip:a@b SIP/2.0\r\nVia\r\n\r\n", "ACK sip:a@b SIP/2.0\r\n\r\n"} {
 			p.conn.WriteTo([]byte(text), p.us)
 			n++
