@@ -161,12 +161,16 @@ func (j *judge) notify(t *talk, m *sip.Request, text string) {
 		return
 	}
 	fresh := t.run != j.run // the first of this run
-	retry := !fresh && t.challenged && version == t.version && (value(m, "Authorization") != "" || value(m, "Proxy-Authorization") != "")
+	password := value(m, "Authorization") != ""
+	if password && !fresh && seq < t.seq && version < t.version {
+		return // overtaken in the moment of its challenge; a phone refuses it (RFC 3261 12.2.2)
+	}
+	retry := password && !fresh && t.challenged && version == t.version
 	switch {
 	case t.text == "" && version != 0,
 		t.text != "" && fresh && (version <= t.version || seq <= t.seq),
 		t.text != "" && !fresh && !retry && version != t.version+1,
-		t.text != "" && !fresh && seq != t.seq+1:
+		t.text != "" && !fresh && seq != t.seq+1 && !(t.challenged && seq == t.seq+2): // one was for the password
 		j.fault(t, "version %d, CSeq %d after %d, %d", version, seq, t.version, t.seq)
 	}
 	state := value(m, "Subscription-State")

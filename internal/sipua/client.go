@@ -79,7 +79,7 @@ func (t *Transaction) run(ctx context.Context) {
 			return
 		}
 		next, ok := t.e.authorize(req, res, t.to.Credentials, answered)
-		if !ok || !t.reseq(ctx, next) {
+		if !ok || !t.reseq(ctx, next) || ctx.Err() != nil { // given up: a newer one may be on its way
 			t.emit(res, nil)
 			return
 		}
