@@ -20,7 +20,8 @@ var serverAddr = netip.MustParseAddrPort("192.0.2.1:5060")
 // lamps is a Source in memory.
 type lamps struct {
 	mu    sync.Mutex
-	shown map[string]string // by resource; there is one if it is there
+	shown map[string]string   // by resource; there is one if it is there
+	lists map[string][]string // by name
 }
 
 func (l *lamps) Resolve(user string) (string, bool) {

@@ -223,7 +223,7 @@ func (s *sub) document(t *telling, fresh bool) (Document, bool) {
 	l.flights = append(l.flights, t)
 	root := part{s.cid(""), "application/rlmi+xml", s.n.lists.RLMI(p.roll)}
 	var d Document
-	d.ContentType, d.Body = multipart(append([]part{root}, p.parts...))
+	d.ContentType, d.Body = related(append([]part{root}, p.parts...))
 	return d, there
 }
 

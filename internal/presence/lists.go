@@ -3,6 +3,7 @@ package presence
 import (
 	"bytes"
 	"strconv"
+	"strings"
 
 	"parkd/internal/sipua"
 
@@ -68,7 +69,17 @@ func (s *Subscription) topic() string {
 }
 
 // topicOf is that of a list; no resource has a space.
-func topicOf(list string) string { return "list " + list }
+func topicOf(list string) string { return listTopic + list }
+
+const listTopic = "list "
+
+// within names the lists that a topic is a member of.
+func (n *Notifier) within(topic string) []string {
+	if strings.HasPrefix(topic, listTopic) { // RFC 4662 has lists within lists; here are none
+		return nil
+	}
+	return n.lists.Within(topic)
+}
 
 // choose settles what a new SUBSCRIBE is to: a list if there is one and the phone
 // can read it, else the one resource of that name.
@@ -133,9 +144,9 @@ func short(body []byte) bool {
 	return true
 }
 
-// multipart joins documents (RFC 2046 5.1, RFC 2387) and returns the type of the
+// related joins documents (RFC 2046 5.1, RFC 2387) and returns the type of the
 // whole; the first one is the root.
-func multipart(parts []part) (contentType string, body []byte) {
+func related(parts []part) (contentType string, body []byte) {
 	boundary := "parkd"
 	for i := 0; i < len(parts); {
 		if bytes.Contains(parts[i].body, []byte("--"+boundary)) {

@@ -173,7 +173,7 @@ func (n *Notifier) fan() {
 				}
 			}
 			n.alter(list, at)
-			for _, l := range n.lists.Within(resource) {
+			for _, l := range n.within(resource) {
 				list = n.index.of(topicOf(l), list[:0])
 				for _, s := range list {
 					s.list.mark(resource)
@@ -216,13 +216,13 @@ func (n *Notifier) Stray(res *sip.Response) {
 // source, was last told of a call, as far as it answered; and of which
 // (Document.Shown).
 func (n *Notifier) Showing(resource, from, contact string, source sipua.Flow) (shown string, ok bool) {
-	return n.index.showing(watcherOf(resource, from, contact), n.lists.Within(resource), source.Remote.Addr())
+	return n.index.showing(watcherOf(resource, from, contact), n.within(resource), source.Remote.Addr())
 }
 
 // Watchers counts the subscriptions to a resource, and to lists that it is in.
 func (n *Notifier) Watchers(resource string) int {
 	count := n.index.watchers(resource)
-	for _, l := range n.lists.Within(resource) {
+	for _, l := range n.within(resource) {
 		count += n.index.watchers(topicOf(l))
 	}
 	return count
