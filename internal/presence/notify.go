@@ -103,7 +103,7 @@ func (s *sub) notify(now time.Time) {
 	s.rec.Version++ // RFC 4235 4.1: by one a document
 	s.n.index.note(s, func(l *last) { l.Told, l.Version, l.Answer = now, t.version, 0 })
 	s.unheard()
-	s.step(t.stepOf(StepNotify))
+	s.steps(t, t.stepOf(StepNotify))
 	s.send(t, req)
 	s.low()
 }

@@ -48,12 +48,25 @@ type Step struct {
 // step tells the follower. That nobody follows costs one look.
 func (s *sub) step(st Step) {
 	f := s.n.o.Follower
-	if f == nil || !f.Follows(s.rec.Resource) {
+	if st.Resource == "" {
+		st.Resource = s.rec.Resource
+	}
+	if f == nil || !f.Follows(st.Resource) {
 		return
 	}
-	st.Resource, st.Event, st.Watcher, st.Agent = s.rec.Resource, s.rec.Event, s.rec.From, s.rec.Agent
+	st.Event, st.Watcher, st.Agent = s.rec.Event, s.rec.From, s.rec.Agent
 	st.Source = s.rec.Dialog.Flow.Network + " " + s.rec.Dialog.Flow.Remote.String()
 	f.Step(st)
+}
+
+// steps tells the follower of a NOTIFY, and of a list's whoever follows one of the
+// members that it tells of.
+func (s *sub) steps(t *telling, st Step) {
+	s.step(st)
+	for member, shown := range t.showing {
+		st.Resource, st.Shown = member, shown
+		s.step(st)
+	}
 }
 
 // stepOf is a step about a NOTIFY on its way.
@@ -71,5 +84,5 @@ func (s *sub) told(t *telling, res *sip.Response) {
 			st.Took = time.Since(t.sent)
 		}
 	}
-	s.step(st)
+	s.steps(t, st)
 }

@@ -43,6 +43,8 @@ var scenes = map[string]scene{
 	"hold, resume elsewhere":       {play: holdAndResume},
 	"session timer":                {play: sessionRefresh, short: true},
 	"subscribe, refresh, end":      {play: subscription},
+	"list, refresh, end":           {play: listSubscription, pool: tells},
+	"retrieve through a list":      {play: retrieveThroughList, pool: tells},
 	"operator drops":               {play: operatorDrops},
 	"operator returns":             {play: operatorReturns},
 	"offerless":                    {play: offerless},

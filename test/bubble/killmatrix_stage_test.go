@@ -278,8 +278,20 @@ func (st *stage) over(start time.Time, calls ...*phone.Call) {
 // watch has a phone subscribe until it is done.
 func (st *stage) watch(p *phone.Phone, to string) *phone.Sub {
 	st.T.Helper()
+	return st.subscribe(p, func() *phone.Sub { return p.Watch(to, 3600) })
+}
+
+// watchKey has a phone subscribe to an event list, for the sake of one member.
+func (st *stage) watchKey(p *phone.Phone, list, member string) *phone.Sub {
+	st.T.Helper()
+	return st.subscribe(p, func() *phone.Sub { return p.WatchList(list, 3600).Follow(member) })
+}
+
+// subscribe has a phone try until it has a subscription.
+func (st *stage) subscribe(p *phone.Phone, try func() *phone.Sub) *phone.Sub {
+	st.T.Helper()
 	for start := time.Now(); ; {
-		s := p.Watch(to, 3600)
+		s := try()
 		r := s.Tx.Wait(answers)
 		if r != nil && r.Code() == 200 {
 			s.Expect(200)

@@ -71,8 +71,11 @@ func TestAListIsToldInFullAndThenInPart(t *testing.T) {
 		watch.Refresh(600).Expect(200)
 		s.Wait(lit)
 		watch.Refresh(0).Expect(200)
-		if end := watch.AwaitListEnd(lit); end.Reason != "timeout" || end.URI != "sip:desk@10.0.0.1:5060" || end.Members[1].Name != "Sales" {
+		if end := watch.AwaitEnd(lit); end.Reason != "timeout" {
 			s.T.Errorf("ended by %+v", end)
+		}
+		if r := watch.Rolls()[8]; r.URI != "sip:desk@10.0.0.1:5060" || r.Members[1].Name != "Sales" {
+			s.T.Errorf("%+v", r)
 		}
 		rolls(s, watch, "full 0: 703 -, 701 -", "part 1: 703 terminated", "part 2: 701 terminated",
 			"part 3: 701 early", "part 4: 701 terminated",
@@ -179,14 +182,14 @@ func TestAListIsFetchedAtOnce(t *testing.T) {
 		parked := park(alice, bob)
 		fetch := bob.WatchList("orbits", 0)
 		fetch.Expect(200)
-		end := fetch.AwaitListEnd(lit)
+		end := fetch.AwaitEnd(lit)
 		want := "full 0: 701 early"
 		for n := 702; n <= 710; n++ {
 			want += fmt.Sprintf(", %d terminated", n)
 		}
 		rolls(s, fetch, want)
-		if end.Reason != "timeout" || end.Size < 3000 {
-			s.T.Errorf("%+v", end)
+		if r := fetch.Rolls()[0]; end.Reason != "timeout" || r.Size < 3000 {
+			s.T.Errorf("%+v of %d bytes", end, r.Size)
 		}
 		parked.Hangup()
 	})
@@ -217,5 +220,63 @@ func TestAPressThroughAList(t *testing.T) {
 		goodbye(s, fetched, next)
 		s.Wait(time.Second)
 		watch.Refresh(0).Expect(200)
+	})
+}
+
+// Lists follow the configuration: who watches is told of all that there is now.
+func TestListsFollowTheConfiguration(t *testing.T) {
+	runWith(t, desk, func(s *kit.Site) {
+		alice, bob, carol := s.Phone("alice"), s.Phone("bob"), s.Phone("carol")
+		watch, all := carol.SubscribeList("desk"), bob.SubscribeList("orbits")
+		s.Wait(time.Second)
+		parked := park(alice, bob)
+		watch.AwaitKey(lit, "701", "early")
+		s.Wait(10 * time.Second)
+		before := len(watch.Rolls())
+		s.Reloaded(func(c *config.Config) {
+			c.Lists = []config.List{{Name: "desk", Orbits: config.Extensions{"702", "711"}}}
+			c.Orbits = append(c.Orbits[1:], config.Orbit{Extension: "711", Name: "New", Options: c.Defaults})
+		})
+		s.Wait(time.Second)
+		members := func(sub *phone.Sub) (names []string) {
+			for name := range sub.Keys() {
+				names = append(names, name)
+			}
+			slices.Sort(names)
+			return names
+		}
+		if got := members(watch); !slices.Equal(got, []string{"702", "711"}) {
+			s.T.Errorf("the list has %v", got)
+		}
+		if r := watch.Rolls()[before]; !r.Full {
+			s.T.Errorf("told %s", rollText(r))
+		}
+		// 701 is there until its caller has gone.
+		if got := members(all); len(got) != 11 || all.Keys()["701"].Dialog != "early" || all.Keys()["711"].Dialog != "terminated" {
+			s.T.Errorf("the list of all has %v", got)
+		}
+		parked.Hangup()
+		s.Wait(time.Second)
+		if got := members(all); len(got) != 10 || slices.Contains(got, "701") {
+			s.T.Errorf("the list of all has %v", got)
+		}
+		told := len(watch.Rolls())
+		s.Wait(10 * time.Second)
+		s.Reloaded(func(c *config.Config) { c.Orbits[0].Name = "Front" }) // 702
+		s.Wait(time.Second)
+		if l := watch.Keys()["702"]; l.LocalName != "Front" {
+			s.T.Errorf("702 is shown as %q", l.LocalName)
+		}
+		if r := watch.Rolls()[told]; r.Full || len(watch.Rolls()) != told+1 {
+			s.T.Errorf("told %s", rollText(r))
+		}
+		bob.Request("OPTIONS", "desk", nil, "").Expect(200)
+		s.Reloaded(func(c *config.Config) { c.Lists = nil })
+		if end := watch.AwaitEnd(lit); end.Reason != "noresource" {
+			s.T.Errorf("ended by %+v", end)
+		}
+		carol.WatchList("desk", 3600).Expect(404)
+		bob.Request("OPTIONS", "desk", nil, "").Expect(404)
+		all.Refresh(0).Expect(200)
 	})
 }

@@ -47,6 +47,7 @@ var scripts = map[string]script{
 	"media past parkd":            {play: ledPastParkd, configure: kit.Orbit("701", direct)},
 	"handed off":                  {play: handedOff, configure: handed},
 	"consultation with a pool":    {play: consultedWithPool, configure: pool(tells)},
+	"list, press, refresh":        {play: pressedThroughList, configure: desk},
 }
 
 // fates are what can happen to a packet: it comes after its first

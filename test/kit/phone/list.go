@@ -58,6 +58,27 @@ func (p *Phone) SubscribeList(to string, headers ...string) *Sub {
 	return s
 }
 
+// Follow has the lamps of a subscription to a list be those of a member.
+func (s *Sub) Follow(member string) *Sub {
+	s.p.mu.Lock()
+	defer s.p.mu.Unlock()
+	s.key, s.lamps = member, nil
+	for _, r := range s.rolls {
+		s.lamps = append(s.lamps, r.of(member)...)
+	}
+	return s
+}
+
+// of is the document of a member, if the NOTIFY has one.
+func (r *Roll) of(member string) []Lamp {
+	for _, m := range r.Members {
+		if m.Lamp != nil && userOf(m.URI) == member {
+			return []Lamp{*m.Lamp}
+		}
+	}
+	return nil
+}
+
 // Rolls lists the NOTIFYs that came, retransmissions left out.
 func (s *Sub) Rolls() []Roll {
 	s.p.mu.Lock()
@@ -107,21 +128,6 @@ func (s *Sub) AwaitKey(within time.Duration, member, state string) Lamp {
 		return last.Dialog == state
 	}) {
 		s.p.t.Fatalf("%s: key %s shows %q, want %q within %v", s.p.Name, member, last.Dialog, state, within)
-	}
-	return last
-}
-
-// AwaitListEnd waits for the NOTIFY that ends the subscription to a list.
-func (s *Sub) AwaitListEnd(within time.Duration) Roll {
-	s.p.t.Helper()
-	var last Roll
-	if !s.p.await(within, func() bool {
-		if n := len(s.rolls); n > 0 {
-			last = s.rolls[n-1]
-		}
-		return last.State == "terminated"
-	}) {
-		s.p.t.Fatalf("%s: subscription goes on after %v", s.p.Name, within)
 	}
 	return last
 }

@@ -23,6 +23,7 @@ type Sub struct {
 	// Guarded by the phone's lock.
 	lamps []Lamp
 	rolls []Roll // of an event list
+	key   string // of an event list: the member whose documents are in lamps
 }
 
 // Lamp is a dialog-info document as it came (RFC 4235), or one of presence.
@@ -130,6 +131,7 @@ func (s *Sub) take(m *wire.Message) error {
 		r, err := readRoll(m)
 		if err == nil {
 			s.rolls = append(s.rolls, r)
+			s.lamps = append(s.lamps, r.of(s.key)...)
 		}
 		return err
 	}
@@ -223,6 +225,9 @@ func (s *Sub) newest() (last Lamp) {
 		if i == 0 || l.Version >= last.Version {
 			last = l
 		}
+	}
+	if n := len(s.rolls); n > 0 { // which the last one may not tell of
+		last.State, last.Reason = s.rolls[n-1].State, s.rolls[n-1].Reason
 	}
 	return last
 }
