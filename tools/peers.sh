@@ -6,7 +6,7 @@
 set -euo pipefail
 
 packages=(sip-tester baresip-core linphone-cli twinkle-console kamailio
-          kamailio-tls-modules tshark sox ffmpeg libxml2-utils)
+          kamailio-tls-modules tshark sox ffmpeg libxml2-utils iproute2 nftables)
 
 as_root=()
 if [ "$(id -u)" != 0 ]; then
@@ -22,7 +22,7 @@ missing() {
         done
         return
     fi
-    for p in sipp baresip linphonec twinkle-console kamailio tshark sox ffmpeg xmllint; do
+    for p in sipp baresip linphonec twinkle-console kamailio tshark sox ffmpeg xmllint ip nft; do
         command -v "$p" >/dev/null || echo "$p"
     done
 }

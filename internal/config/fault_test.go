@@ -134,8 +134,8 @@ func TestFaults(t *testing.T) {
 			"3: sip.tls.cert: tls://:5061 needs a certificate", "3: sip.tls.key: tls://:5061 needs a private key"}},
 		{"key without cert", "sip: {tls: {key: k.pem}}\n", []string{"1: sip.tls.cert: is missing beside sip.tls.key"}},
 		{"no listener", "sip: {listen: []}\n", []string{"1: sip.listen: at least one listener is needed"}},
-		{"keep-alives in a hurry", "sip: {nat_keepalive: 1s}\n", []string{`1: sip.nat_keepalive: 1s is out of range, 0 (never) or 5s to 1h`}},
-		{"keep-alives of a negative interval", "sip: {nat_keepalive: -5s}\n", []string{`1: sip.nat_keepalive: -5s is out of range, 0 (never) or 5s to 1h`}},
+		{"keep-alives in a hurry", "sip: {nat_keepalive: 500ms}\n", []string{`1: sip.nat_keepalive: 500ms is out of range, 0 (never) or 1s to 1h`}},
+		{"keep-alives of a negative interval", "sip: {nat_keepalive: -5s}\n", []string{`1: sip.nat_keepalive: -5s is out of range, 0 (never) or 1s to 1h`}},
 		{"proxy that is no URI", "sip: {outbound_proxy: pbx.example.com}\n", []string{`1: sip.outbound_proxy: "pbx.example.com" is not a URI such as sip:pbx.example.com;lr`}},
 		{"advertise with a port", "sip: {advertise: \"192.0.2.1:5060\"}\n", []string{`1: sip.advertise: "192.0.2.1:5060" is not an address or host name that can be reached (no port, no brackets)`}},
 		{"credentials", "sip: {credentials: [{realm: r}]}\n", []string{

@@ -106,8 +106,8 @@ func (s SIP) validate(r *report) {
 		}
 	}
 	s.validateProxy(r)
-	if every := s.NATKeepalive; every != 0 && (every < 5*time.Second || every > time.Hour) {
-		r.addf("sip.nat_keepalive", "%s is out of range, 0 (never) or 5s to 1h", formatDuration(every))
+	if every := s.NATKeepalive; every != 0 && (every < time.Second || every > time.Hour) {
+		r.addf("sip.nat_keepalive", "%s is out of range, 0 (never) or 1s to 1h", formatDuration(every))
 	}
 	for i, c := range s.Credentials {
 		key := fmt.Sprintf("sip.credentials[%d]", i)
