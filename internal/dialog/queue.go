@@ -52,15 +52,26 @@ func (q *Queue) Post(f func()) error {
 	return err
 }
 
-// Do queues f like Post, but an idle queue is run by the caller, until nothing
-// waits any more: for a goroutine that has nothing else to do, it saves the
-// start of another.
+// Do queues f like Post, but if the queue is idle the caller runs f, which saves
+// the start of a goroutine. What is queued meanwhile, and may take longer than the
+// caller has time, runs on one after it.
 func (q *Queue) Do(f func()) error {
-	idle, err := q.push(f)
-	if idle {
-		q.run()
+	q.mu.Lock()
+	if q.closed || q.running {
+		q.mu.Unlock()
+		return q.Post(f)
 	}
-	return err
+	q.running = true
+	q.mu.Unlock()
+	q.call(f)
+	q.mu.Lock()
+	more := len(q.waiting) > 0
+	q.running = more
+	q.mu.Unlock()
+	if more {
+		go q.run()
+	}
+	return nil
 }
 
 // push queues f. If the queue was idle, whoever pushed has to run it.

@@ -49,6 +49,35 @@ func TestQueue(t *testing.T) {
 	})
 }
 
+// Do runs its own function and no other.
+func TestQueueDo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		panics := 0
+		q := NewQueue(QueueConfig{Panic: func(any, []byte) { panics++ }})
+		var got []int
+		block := make(chan struct{})
+		q.Do(func() {
+			q.Do(func() { <-block; got = append(got, 2) })
+			q.Post(func() { got = append(got, 3) })
+			got = append(got, 1)
+		})
+		if fmt.Sprint(got) != "[1]" {
+			t.Error(got)
+		}
+		q.Do(func() { got = append(got, 4) }) // waits behind them
+		close(block)
+		synctest.Wait()
+		q.Do(func() { panic("as asked") })
+		q.Do(func() { got = append(got, 5); q.Close() })
+		if fmt.Sprint(got) != "[1 2 3 4 5]" || panics != 1 {
+			t.Error(got, panics)
+		}
+		if err := q.Do(func() {}); !errors.Is(err, ErrClosed) {
+			t.Error(err)
+		}
+	})
+}
+
 // TestQueueOrder: many posters, each in order, never two at a time.
 func TestQueueOrder(t *testing.T) {
 	q := NewQueue(QueueConfig{Limit: 100000})

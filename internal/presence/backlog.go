@@ -82,7 +82,7 @@ func (n *Notifier) drain() {
 		last := time.Now()
 		for list = n.backlog.take(list[:0], 1); len(list) > 0; {
 			for _, s := range list {
-				_ = s.queue.Post(s.turn)
+				_ = s.queue.Do(s.turn)
 			}
 			clear(list)
 			select {

@@ -112,6 +112,7 @@ func (s *sub) follow(old link, flow sipua.Flow) {
 		return
 	}
 	s.rec.Dialog.Flow, s.sure, s.pace = flow, true, pacer{}
+	s.routed()
 	s.n.index.update(s, &s.rec)
 	s.keep(nil)
 	s.turn()

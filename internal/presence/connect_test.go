@@ -198,6 +198,7 @@ func (b *bed) away(contact string) (s *sub, from sipua.Flow) {
 	b.on(s, func() {
 		s.rec.Dialog.Flow, s.rec.Dialog.Target = from, contact
 		s.rec.Dialog.NAT = contact != "sip:bob@192.0.2.9:5060;transport=tcp"
+		s.routed()
 		b.n.index.update(s, &s.rec)
 	})
 	pass(time.Minute)
@@ -267,7 +268,7 @@ func TestConnectionDuringATry(t *testing.T) {
 		if b.tries() != before {
 			t.Error("two tries at a time")
 		}
-		b.on(s, func() { s.answered(under, nil, sipua.ErrTransport) })
+		b.on(s, func() { s.answered(under, sipua.Answer{}, sipua.ErrTransport) })
 		if b.tries() == before {
 			t.Error("not tried again at once")
 		}

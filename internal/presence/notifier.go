@@ -88,18 +88,21 @@ type Options struct {
 	Refused   func(reason string)         // counts refusals; may be nil
 	Observe   func(latency time.Duration) // from a change to the 200 of its NOTIFY; concurrently; may be nil
 	Follower  Follower                    // may be nil
+
+	places int // of the window; 0 = as many as the receive buffer has room for
 }
 
 // Notifier serves SUBSCRIBE.
 type Notifier struct {
-	o     Options
-	ctx   context.Context // ends what is in flight
-	stop  context.CancelFunc
-	index *index
-	lists Lists
-	slots slots
-	wake  chan struct{} // 1: something in slots
-	done  sync.WaitGroup
+	o      Options
+	ctx    context.Context // ends what is in flight
+	stop   context.CancelFunc
+	index  *index
+	lists  Lists
+	slots  slots
+	window *window
+	wake   chan struct{} // 1: something in slots
+	done   sync.WaitGroup
 
 	backlog  backlog
 	restored []*sub        // owned by whoever calls Restore, then Resume
@@ -119,8 +122,11 @@ func New(o Options) *Notifier {
 	if o.Observe == nil {
 		o.Observe = func(time.Duration) {}
 	}
+	if o.places <= 0 {
+		o.places = places(o.Endpoint.ReceiveBuffer())
+	}
 	n := &Notifier{o: o, lists: listsOf(o.Source), wake: make(chan struct{}, 1), slots: slots{since: map[string]time.Time{}},
-		backlog: backlog{wake: make(chan struct{}, 1)}, block: block, flows: make(chan struct{}, 1)}
+		window: newWindow(o.places), backlog: backlog{wake: make(chan struct{}, 1)}, block: block, flows: make(chan struct{}, 1)}
 	n.index = newIndex(o.Max, n.open)
 	n.every.Store(int64(o.KeepAlive))
 	n.ctx, n.stop = context.WithCancel(context.Background())
@@ -156,7 +162,8 @@ func (n *Notifier) Changed(resource string) {
 	}
 }
 
-// fan passes changes on to the subscriptions.
+// fan passes changes on to the subscriptions, one after the other, so that no two
+// changes of a resource cross; and places in the window to those who wait for one.
 func (n *Notifier) fan() {
 	var list []*sub
 	for {
@@ -164,6 +171,7 @@ func (n *Notifier) fan() {
 		case <-n.ctx.Done():
 			return
 		case <-n.wake:
+		case <-n.window.wake:
 		}
 		for resource, at := range n.slots.take() {
 			list = n.index.of(resource, list[:0])
@@ -182,6 +190,9 @@ func (n *Notifier) fan() {
 			}
 			clear(list)
 		}
+		for s := n.window.next(time.Now()); s != nil; s = n.window.next(time.Now()) {
+			_ = s.queue.Do(s.admitted)
+		}
 	}
 }
 
@@ -189,7 +200,7 @@ func (n *Notifier) fan() {
 func (n *Notifier) alter(list []*sub, at time.Time) {
 	for _, s := range list {
 		if s.pending.CompareAndSwap(false, true) {
-			_ = s.queue.Post(func() { s.change(at) })
+			_ = s.queue.Do(func() { s.change(at) })
 		}
 	}
 }
@@ -207,7 +218,8 @@ func (n *Notifier) Stray(res *sip.Response) {
 		return
 	}
 	if s, ok := e.Usage().(*sub); ok {
-		_ = s.queue.Post(func() { s.late(res) })
+		a := sipua.AnswerOf(res)
+		_ = s.queue.Post(func() { s.late(a) })
 	}
 }
 
@@ -232,7 +244,12 @@ func (n *Notifier) Watchers(resource string) int {
 func (n *Notifier) Len() int { return n.index.len() }
 
 // Sizes counts what the notifier holds, by kind; without subscriptions all are 0.
-func (n *Notifier) Sizes() map[string]int { return n.index.sizes() }
+func (n *Notifier) Sizes() map[string]int {
+	sizes := n.index.sizes()
+	out, waiting := n.window.sizes()
+	sizes["window"] = out + waiting
+	return sizes
+}
 
 // Lamps lists all subscriptions, by resource and watcher.
 func (n *Notifier) Lamps() []Lamp { return n.index.lamps() }

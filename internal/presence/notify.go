@@ -1,7 +1,6 @@
 package presence
 
 import (
-	"context"
 	"time"
 
 	"parkd/internal/sipua"
@@ -53,7 +52,19 @@ func (s *sub) pump() {
 		s.owed, s.since, s.retry = false, time.Time{}, time.Time{}
 		return
 	}
+	if s.way.Valid() && !s.n.window.enter(s, now) {
+		return // its turn comes
+	}
 	s.notify(now)
+}
+
+// admitted: there is a place for its NOTIFY now.
+func (s *sub) admitted() {
+	before := s.sending
+	s.pump()
+	if s.sending == before || s.sending == nil { // nothing is to be told any more
+		s.n.window.leave(s)
+	}
 }
 
 func later(a, b time.Time) time.Time {
@@ -67,7 +78,7 @@ func later(a, b time.Time) time.Time {
 // repetitions stop, and a late answer to it counts as a sign of life.
 func (s *sub) notify(now time.Time) {
 	if s.sending != nil {
-		s.sending.cancel()
+		s.sending.stop()
 		if !s.sending.over {
 			s.miss()
 		}
@@ -75,7 +86,7 @@ func (s *sub) notify(now time.Time) {
 	}
 	// Of a list, a change that is not to be told yet stays out of what is owed.
 	fresh := !s.owed || s.list != nil && !s.since.IsZero() && !later(s.pace.ready(now), s.held).After(now)
-	t := &telling{flow: s.rec.Dialog.Flow, version: s.rec.Version, sent: now, since: s.since}
+	t := &telling{s: s, flow: s.rec.Dialog.Flow, version: s.rec.Version, sent: now, since: s.since}
 	doc, ok := s.document(t, fresh)
 	if !ok && s.closing == "" { // RFC 6665 4.1.3
 		s.n.index.drop(s)
@@ -83,16 +94,18 @@ func (s *sub) notify(now time.Time) {
 		s.closing = "noresource"
 		s.step(Step{Kind: StepEnded, Detail: "there is no such orbit any more"})
 	}
-	req, err := s.request(doc, now)
-	if err != nil {
-		s.log.Error().Err(err).Msg("subscription cannot be told")
+	wire := s.write(t, doc, now)
+	var req *sip.Request
+	if wire != nil {
+		s.rec.Dialog.LocalSeq++
+	} else if req = s.request(doc, now); req == nil {
 		s.end()
 		return
 	}
 	if fresh {
 		s.pace.spend(now)
 	}
-	t.seq, t.last = sipua.CSeq(req), s.closing != ""
+	t.seq, t.last = s.rec.Dialog.LocalSeq, s.closing != ""
 	s.owed, s.retry, s.sending = false, time.Time{}, t
 	if s.list == nil || len(s.list.fresh) == 0 {
 		s.since = time.Time{}
@@ -104,49 +117,34 @@ func (s *sub) notify(now time.Time) {
 	s.n.index.note(s, func(l *last) { l.Told, l.Version, l.Answer = now, t.version, 0 })
 	s.unheard()
 	s.steps(t, t.stepOf(StepNotify))
-	s.send(t, req)
+	if wire != nil {
+		s.start(t, wire)
+	} else {
+		s.send(t, req)
+	}
 	s.low()
 }
 
-func (s *sub) send(t *telling, req *sip.Request) {
-	var ctx context.Context
-	ctx, t.cancel = context.WithCancel(s.n.ctx)
-	to := s.rec.Dialog.To()
-	to.Reseq = func(use func(uint32)) {
-		_ = s.queue.Post(func() {
-			t.seq = s.rec.Dialog.NextSeq()
-			use(t.seq)
-			s.low()
-		})
-	}
-	s.n.o.Endpoint.Request(ctx, req, to, func(res *sip.Response, err error) {
-		if err != nil || res.StatusCode >= 200 {
-			_ = s.queue.Post(func() { s.answered(t, res, err) })
-		}
-	})
-	if s.silent && s.rec.Dialog.Flow.Network == "udp" {
-		s.n.o.Wheel.After(single, s.queue, t.cancel)
-	}
-}
-
 func (s *sub) params() Params {
-	contact := s.contact()
 	return Params{Event: s.rec.Event, Accept: s.rec.Accept, Entity: s.rec.Entity, Version: s.rec.Version,
-		Target: contact.Address.String(), Watcher: s.rec.From, Agent: s.rec.Agent, Reliable: s.rec.Dialog.Flow.Network != "udp"}
+		Target: s.contactURI(), Watcher: s.rec.From, Agent: s.rec.Agent, Reliable: s.rec.Dialog.Flow.Network != "udp"}
 }
 
-func (s *sub) request(doc Document, now time.Time) (*sip.Request, error) {
+func (s *sub) contactURI() string {
+	return s.n.o.Endpoint.ContactURI(s.rec.User, s.rec.Dialog.Flow)
+}
+
+// request builds the NOTIFY for a way that is looked for; nil if the dialog is no
+// good.
+func (s *sub) request(doc Document, now time.Time) *sip.Request {
 	req, err := s.rec.Dialog.NewRequest(sip.NOTIFY)
 	if err != nil {
-		return nil, err
+		s.log.Error().Err(err).Msg("subscription cannot be told")
+		return nil
 	}
 	contact := s.contact()
 	req.AppendHeader(&contact)
-	event := s.rec.Event
-	if s.rec.EventID != "" { // RFC 6665 8.2.1: as in the SUBSCRIBE
-		event += ";id=" + sipua.Clean(s.rec.EventID)
-	}
-	req.AppendHeader(sip.NewHeader("Event", event))
+	req.AppendHeader(sip.NewHeader("Event", s.event()))
 	if s.rec.List { // RFC 4662 4.1
 		req.AppendHeader(sip.NewHeader("Require", eventlist))
 	}
@@ -155,7 +153,15 @@ func (s *sub) request(doc Document, now time.Time) (*sip.Request, error) {
 		req.AppendHeader(sip.NewHeader("Content-Type", doc.ContentType))
 	}
 	req.SetBody(doc.Body)
-	return req, nil
+	return req
+}
+
+// event is the Event header (RFC 6665 8.2.1: as in the SUBSCRIBE).
+func (s *sub) event() string {
+	if s.rec.EventID == "" {
+		return s.rec.Event
+	}
+	return s.rec.Event + ";id=" + sipua.Clean(s.rec.EventID)
 }
 
 // state is the Subscription-State (RFC 6665 8.2.3), in whole seconds rounded up.

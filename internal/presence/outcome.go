@@ -12,20 +12,23 @@ import (
 )
 
 // answered takes the end of a NOTIFY's transaction.
-func (s *sub) answered(t *telling, res *sip.Response, err error) {
-	t.cancel()
+func (s *sub) answered(t *telling, a sipua.Answer, err error) {
+	t.stop()
+	if s.sending == t {
+		s.n.window.leave(s)
+	}
 	switch {
 	case s.gone:
 	case err != nil && s.stopping(err):
 		s.rest() // and what is kept stays kept
 	case t.last:
-		s.told(t, res)
+		s.told(t, a)
 		s.end()
 	case err != nil && s.sending == t:
 		s.unanswered(t, err)
 	case err != nil: // overtaken
 	default:
-		s.outcome(t, res)
+		s.outcome(t, a)
 	}
 }
 
@@ -35,42 +38,43 @@ func (s *sub) stopping(err error) bool {
 }
 
 // late takes an answer that found no transaction any more.
-func (s *sub) late(res *sip.Response) {
+func (s *sub) late(a sipua.Answer) {
 	if s.gone {
 		return
 	}
 	t := &telling{}
-	if s.sending != nil && sipua.CSeq(res) == s.sending.seq {
+	if s.sending != nil && a.Seq == s.sending.seq {
 		t = s.sending
-		t.cancel()
+		t.stop()
+		s.n.window.leave(s)
 	}
 	if t.last {
-		s.told(t, res)
+		s.told(t, a)
 		s.end()
 		return
 	}
-	s.outcome(t, res)
+	s.outcome(t, a)
 }
 
 // outcome takes the answer to a NOTIFY, be it the last one or one overtaken.
-func (s *sub) outcome(t *telling, res *sip.Response) {
+func (s *sub) outcome(t *telling, a sipua.Answer) {
 	now := time.Now()
 	current := s.sending == t
-	s.n.index.note(s, func(l *last) { l.Answer = res.StatusCode })
-	s.told(t, res)
-	wait, asked := waitOf(res)
+	s.n.index.note(s, func(l *last) { l.Answer = a.Code })
+	s.told(t, a)
+	wait, asked := waitOf(a)
 	// RFC 6665 4.2.2: with a Retry-After the NOTIFY has not failed for good.
 	switch {
-	case s.premature(res):
+	case s.premature(a):
 		s.log.Debug().Msg("481 that may not be the watcher's")
-	case slices.Contains(ends, res.StatusCode) && (!asked || res.StatusCode == sip.StatusCallTransactionDoesNotExists):
+	case slices.Contains(ends, a.Code) && (!asked || a.Code == sip.StatusCallTransactionDoesNotExists):
 		s.end()
-		s.log.Info().Int("code", res.StatusCode).Msg("lamp ended by its watcher")
-		s.step(Step{Kind: StepEnded, Code: res.StatusCode, Detail: "by its watcher's answer"})
+		s.log.Info().Int("code", a.Code).Msg("lamp ended by its watcher")
+		s.step(Step{Kind: StepEnded, Code: a.Code, Detail: "by its watcher's answer"})
 		return
 	}
 	s.heard()
-	s.settled(sipua.CSeq(res), res.IsSuccess())
+	s.settled(a.Seq, a.Code < 300)
 	if current {
 		s.sending = nil
 		s.found()
@@ -80,10 +84,10 @@ func (s *sub) outcome(t *telling, res *sip.Response) {
 		s.held = now.Add(wait)
 		s.retry = s.held
 	case !current: // a newer state is on its way
-	case res.IsSuccess():
+	case a.Code < 300:
 		s.arrived(t, now)
-	case res.StatusCode >= 500 && res.StatusCode < 600 || res.StatusCode == sip.StatusRequestTimeout,
-		res.StatusCode == sip.StatusCallTransactionDoesNotExists:
+	case a.Code >= 500 && a.Code < 600 || a.Code == sip.StatusRequestTimeout,
+		a.Code == sip.StatusCallTransactionDoesNotExists:
 		s.again(now)
 	}
 	s.pump()
@@ -93,9 +97,9 @@ func (s *sub) outcome(t *telling, res *sip.Response) {
 // answers what was sent before the watcher had its 200, or it may come from
 // another phone, since NAT gives the port of a connection that has ended to the
 // next one. Only a request in the dialog proves whose a connection is.
-func (s *sub) premature(res *sip.Response) bool {
-	return res.StatusCode == sip.StatusCallTransactionDoesNotExists &&
-		(sipua.CSeq(res) <= s.known || s.rec.Dialog.NAT && !s.sure && linkOf(s.rec.Dialog.Flow) != link{})
+func (s *sub) premature(a sipua.Answer) bool {
+	return a.Code == sip.StatusCallTransactionDoesNotExists &&
+		(a.Seq <= s.known || s.rec.Dialog.NAT && !s.sure && linkOf(s.rec.Dialog.Flow) != link{})
 }
 
 // arrived: the watcher has that state.
@@ -135,7 +139,7 @@ func (s *sub) unanswered(t *telling, err error) {
 		s.sending = nil // it has not gone anywhere
 	}
 	s.log.Debug().Err(err).Msg("watcher does not answer")
-	s.told(t, nil)
+	s.told(t, sipua.Answer{})
 	if !s.silent {
 		s.missed = patience
 	}
@@ -165,13 +169,12 @@ func (s *sub) again(now time.Time) {
 	s.retry = now.Add(s.backoff)
 }
 
-// waitOf is the Retry-After of a response (RFC 3261 20.33).
-func waitOf(res *sip.Response) (time.Duration, bool) {
-	value, ok := sipua.Header(res, "retry-after")
-	if !ok || res.StatusCode < 300 {
+// waitOf is the Retry-After of an answer (RFC 3261 20.33).
+func waitOf(a sipua.Answer) (time.Duration, bool) {
+	if a.RetryAfter == "" || a.Code < 300 {
 		return 0, false
 	}
-	digits := value[:len(value)-len(strings.TrimLeft(value, "0123456789"))] // a comment may follow
+	digits := a.RetryAfter[:len(a.RetryAfter)-len(strings.TrimLeft(a.RetryAfter, "0123456789"))] // a comment may follow
 	n, err := sipua.ParseExpires(digits)
 	if err != nil {
 		return 0, false

@@ -1,7 +1,6 @@
 package presence
 
 import (
-	"context"
 	"sync/atomic"
 	"time"
 
@@ -19,9 +18,11 @@ type sub struct {
 	pending atomic.Bool // a change waits in the queue already
 	id      dialog.ID   // never changes
 	face    face        // owned by index.mu
+	seat    seat        // owned by window.mu
 
 	// Owned by the queue.
 	rec     Subscription
+	way     sipua.Way // of its NOTIFYs, if it needs no looking for
 	until   time.Time // Expires of the record
 	ceil    ceilings
 	kept    bool             // the journal has a record
@@ -58,6 +59,7 @@ func newSub(n *Notifier, rec Subscription) *sub {
 	s.queue = dialog.NewQueue(dialog.QueueConfig{Overflow: s.overflow, Panic: func(v any, stack []byte) {
 		s.log.Error().Interface("panic", v).Bytes("stack", stack).Msg("panic in a subscription")
 	}})
+	s.routed()
 	return s
 }
 
@@ -166,6 +168,7 @@ func (s *sub) refresh(r *sipua.Request) {
 	d.NAT = behindNAT(r, d)
 	was := s.rec.Dialog.Flow
 	s.rec.Dialog, s.rec.Accept, s.rec.Contact = d, t.accept, d.Target
+	s.routed()
 	s.sure = true
 	if t.expires == 0 { // RFC 6665 4.1.2.3
 		s.release(func() { s.unsubscribed(r) })
@@ -290,8 +293,9 @@ func (s *sub) rest() {
 	s.gone = true
 	s.expiry.Stop()
 	s.timer.Stop()
+	s.n.window.leave(s)
 	if s.sending != nil {
-		s.sending.cancel()
+		s.sending.stop()
 	}
 	waiting := s.waiting
 	s.waiting, s.busy = nil, false
@@ -308,22 +312,4 @@ func (s *sub) reply(r *sipua.Request, code int, headers ...sip.Header) {
 
 func (s *sub) contact() sip.ContactHeader {
 	return s.n.o.Endpoint.Contact(s.rec.User, s.rec.Dialog.Flow)
-}
-
-// telling is a NOTIFY on its way.
-type telling struct {
-	seq     uint32
-	version uint32 // of its document
-	flow    sipua.Flow
-	sent    time.Time
-	since   time.Time // the change that it tells; zero = none
-	shown   string
-	last    bool              // it says terminated
-	over    bool              // its transaction is, without an answer
-	full    bool              // of a list: it names all members
-	members []string          // of a list: those whose documents it has
-	showing map[string]string // of them, by member
-	missed  bool              // of a list: they are told again
-	again   bool              // if that comes to nothing, at once
-	cancel  context.CancelFunc
 }

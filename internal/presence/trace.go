@@ -3,8 +3,6 @@ package presence
 import (
 	"time"
 
-	"github.com/emiago/sipgo/sip"
-
 	"parkd/internal/sipua"
 )
 
@@ -74,12 +72,12 @@ func (t *telling) stepOf(kind string) Step {
 	return Step{Kind: kind, CSeq: t.seq, Version: t.version, Shown: t.shown}
 }
 
-// told is the step of what came of a NOTIFY, be it one that is overtaken; nil is
-// no answer.
-func (s *sub) told(t *telling, res *sip.Response) {
+// told is the step of what came of a NOTIFY, be it one that is overtaken; the
+// zero Answer is none.
+func (s *sub) told(t *telling, a sipua.Answer) {
 	st := t.stepOf(StepUnanswered)
-	if res != nil {
-		st.Kind, st.Code, st.CSeq = StepAnswer, res.StatusCode, sipua.CSeq(res)
+	if a.Code != 0 {
+		st.Kind, st.Code, st.CSeq = StepAnswer, a.Code, a.Seq
 		if !t.sent.IsZero() {
 			st.Took = time.Since(t.sent)
 		}

@@ -9,6 +9,8 @@ import (
 	"parkd/internal/config"
 	"parkd/internal/sipua"
 	"parkd/internal/systemd"
+
+	"github.com/rs/zerolog"
 )
 
 // socketBuffer is what is asked for each UDP listener, in bytes.
@@ -16,14 +18,14 @@ const socketBuffer = 4 << 20
 
 // listen opens the SIP listeners of a configuration, all or none.
 // What a service manager has opened already is taken from passed.
-func listen(c *config.Config, certs *certificates, passed *systemd.Sockets) ([]sipua.Listener, error) {
+func listen(c *config.Config, certs *certificates, passed *systemd.Sockets, log zerolog.Logger) ([]sipua.Listener, error) {
 	var list []sipua.Listener
 	for _, l := range c.SIP.Listen {
 		if taken := take(l, certs, passed); len(taken) > 0 {
 			list = append(list, taken...)
 			continue
 		}
-		opened, err := listenOne(certs, l)
+		opened, err := listenOne(certs, l, log)
 		if err != nil {
 			for _, o := range list {
 				closeListener(o)
@@ -47,16 +49,18 @@ func take(l config.Listen, certs *certificates, passed *systemd.Sockets) (list [
 	return list
 }
 
-func listenOne(certs *certificates, l config.Listen) (sipua.Listener, error) {
+func listenOne(certs *certificates, l config.Listen, log zerolog.Logger) (sipua.Listener, error) {
 	switch l.Network {
 	case "udp":
 		conn, err := net.ListenPacket("udp", l.Address())
 		if err != nil {
 			return sipua.Listener{}, err
 		}
-		// A flood of answers to NOTIFYs must not be lost; the system may allow less.
-		_ = conn.(*net.UDPConn).SetReadBuffer(socketBuffer)
-		_ = conn.(*net.UDPConn).SetWriteBuffer(socketBuffer)
+		// A flood of answers to NOTIFYs must not be lost.
+		if got := sipua.WidenBuffers(conn.(*net.UDPConn), socketBuffer); got > 0 && got < socketBuffer {
+			log.Info().Str("listen", l.Address()).Int("bytes", got).Int("wanted", socketBuffer).
+				Msg("the system allows a small receive buffer only: fewer lamps change at once (net.core.rmem_max)")
+		}
 		return sipua.Listener{Network: "udp", Packet: conn}, nil
 	case "tls":
 		ln, err := net.Listen("tcp", l.Address())

@@ -143,7 +143,7 @@ func (s *Server) open() error {
 		if s.sockets, err = systemd.Listeners(); err != nil {
 			s.log.Warn().Err(err).Msg("passed socket not used")
 		}
-		s.o.Listeners, err = listen(c, &s.certs, &s.sockets)
+		s.o.Listeners, err = listen(c, &s.certs, &s.sockets, s.log)
 	}
 	return err
 }

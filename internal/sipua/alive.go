@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"strconv"
 	"strings"
 )
@@ -45,7 +46,7 @@ func (e *Endpoint) KeepAlive(f Flow) error {
 		return failed(ErrNoRoute)
 	}
 	f.Local = l.packet.local
-	if _, err := l.packet.WriteTo(e.nudge(f), net.UDPAddrFromAddrPort(f.Remote)); err != nil {
+	if err := l.packet.send(e.nudge(f), f.Remote); err != nil {
 		return failed(err)
 	}
 	return nil
@@ -80,12 +81,12 @@ func (e *Endpoint) nudge(f Flow) []byte {
 // for UDP it has STUN in their place, which phones behind cheap NATs have not); a
 // single one, and the zeros that some send, want no answer. An answer is never longer
 // than what it answers.
-func (p *packetConn) pinged(b []byte, from net.Addr) bool {
+func (p *packetConn) pinged(b []byte, from netip.AddrPort) bool {
 	if len(b) == 0 || len(b) > len(ping) || strings.Trim(string(b), "\r\n\x00") != "" {
 		return false
 	}
 	if string(b) == ping {
-		if _, err := p.WriteTo([]byte(pong), from); err != nil {
+		if err := p.send([]byte(pong), from); err != nil {
 			p.layer.e.log.Debug().Err(err).Msg("keep-alive not answered")
 		}
 	}

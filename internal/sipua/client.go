@@ -167,8 +167,7 @@ func (t *Transaction) follow(ctx context.Context, tx *sip.ClientTx, l *layer, re
 // final passes a final response on, or returns it when it is a challenge that
 // may be answered.
 func (t *Transaction) final(ctx context.Context, tx *sip.ClientTx, req *sip.Request, res *sip.Response, cancelled bool) *sip.Response {
-	challenge := res.StatusCode == sip.StatusUnauthorized || res.StatusCode == sip.StatusProxyAuthRequired
-	if challenge && !cancelled {
+	if challenges(res.StatusCode) && !cancelled {
 		finish(tx, req)
 		return res
 	}

@@ -93,6 +93,35 @@ func (c *contacts) towards(remote netip.Addr) netip.Addr {
 
 // sentBy is our host and port on a flow, as its peer reaches us.
 func (e *Endpoint) sentBy(f Flow) (host string, port int) {
+	host, addr := e.reachedAt(f)
+	if host == "" {
+		host = addr.Addr().String()
+	}
+	return host, int(addr.Port())
+}
+
+// appendSentBy appends the same as it stands in a Via.
+func (e *Endpoint) appendSentBy(b []byte, f Flow) []byte {
+	host, addr := e.reachedAt(f)
+	switch {
+	case host == "" && addr.Port() != 0:
+		return addr.AppendTo(b)
+	case host == "":
+		host = addr.Addr().String()
+	}
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	b = append(b, host...)
+	if addr.Port() != 0 {
+		b = strconv.AppendUint(append(b, ':'), uint64(addr.Port()), 10)
+	}
+	return b
+}
+
+// reachedAt is where the peer at the end of a flow reaches us: at the host that
+// is advertised, "" if none is, else at the address; at the port in any case.
+func (e *Endpoint) reachedAt(f Flow) (host string, at netip.AddrPort) {
 	listener := f.Local
 	if f.Network != "udp" && e.stream != nil { // the connection may be one that we opened
 		listener = e.stream.tcp
@@ -100,12 +129,12 @@ func (e *Endpoint) sentBy(f Flow) (host string, port int) {
 			listener = e.stream.tls
 		}
 	}
-	port = int(listener.Port())
+	port := listener.Port()
 	if adv := e.settings.Load().advertised; adv.host != "" {
 		if adv.port != 0 {
-			port = adv.port
+			port = uint16(adv.port)
 		}
-		return adv.host, port
+		return adv.host, netip.AddrPortFrom(netip.Addr{}, port)
 	}
 	addr := f.Local.Addr()
 	if at := listener.Addr(); f.Network != "udp" && f.Local.Port() != listener.Port() && at.IsValid() && !at.IsUnspecified() &&
@@ -121,7 +150,20 @@ func (e *Endpoint) sentBy(f Flow) (host string, port int) {
 	if !addr.IsValid() || addr.IsUnspecified() {
 		addr = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 	}
-	return addr.WithZone("").String(), port
+	return "", netip.AddrPortFrom(addr.WithZone(""), port)
+}
+
+// ContactURI is the URI of Contact, as text.
+func (e *Endpoint) ContactURI(user string, flow Flow) string {
+	if flow.Network != "udp" {
+		h := e.contact(user, flow)
+		return h.Address.String()
+	}
+	b := append(make([]byte, 0, 64), "sip:"...)
+	if user != "" {
+		b = append(append(b, EscapeUser(user)...), '@')
+	}
+	return string(e.appendSentBy(b, flow))
 }
 
 func (e *Endpoint) contact(user string, f Flow) sip.ContactHeader {

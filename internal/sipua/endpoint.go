@@ -258,6 +258,11 @@ func (e *Endpoint) Shutdown() {
 		close(e.done)
 		// A sender that finds its socket gone would have sipgo open another
 		// one; so the senders end first.
+		for _, l := range e.layers {
+			if l.exchanges != nil {
+				l.exchanges.close()
+			}
+		}
 		e.sending.Wait()
 		for _, l := range e.layers {
 			l.close()

@@ -42,7 +42,8 @@ type layer struct {
 
 	connect func(Flow) // of the stream layer; written before Serve only
 
-	rejected rejected
+	rejected  rejected
+	exchanges *exchanges // nil for streams
 }
 
 func (e *Endpoint) addListener(l Listener) error {
@@ -50,6 +51,7 @@ func (e *Endpoint) addListener(l Listener) error {
 	case l.Network == "udp" && l.Packet != nil:
 		n := e.newLayer()
 		n.packet = newPacketConn(n, l.Packet)
+		n.exchanges = newExchanges(n.packet)
 		e.unready.Add(1)
 		n.serve = append(n.serve, func() error { return n.tpl.ServeUDP(n.packet) })
 		n.closer = append(n.closer, n.packet.Close)

@@ -25,6 +25,7 @@ const (
 // ReadFrom.
 type packetConn struct {
 	net.PacketConn
+	plain *net.UDPConn // the same socket, whose addresses need no memory; nil if it is of another kind
 	layer *layer
 	local netip.AddrPort
 	self  selfAddr
@@ -54,8 +55,9 @@ func (a selfAddr) String() string { return string(a) }
 
 func newPacketConn(l *layer, c net.PacketConn) *packetConn {
 	local := addrPort(c.LocalAddr())
+	plain, _ := c.(*net.UDPConn)
 	return &packetConn{
-		PacketConn: c, layer: l, local: local, self: selfAddr(local.String()),
+		PacketConn: c, plain: plain, layer: l, local: local, self: selfAddr(local.String()),
 		seed: maphash.MakeSeed(), turned: time.Now(), current: map[string]struct{}{},
 		buckets: make([]packetBucket, sourceSlots),
 	}
@@ -80,7 +82,7 @@ func (p *packetConn) ReadFrom(b []byte) (int, net.Addr, error) {
 			<-p.layer.e.done
 			return 0, nil, net.ErrClosed
 		}
-		n, addr, err := p.PacketConn.ReadFrom(b)
+		n, from, err := p.read(b)
 		if err != nil && p.layer.e.frozen.Load() {
 			continue
 		}
@@ -93,18 +95,43 @@ func (p *packetConn) ReadFrom(b []byte) (int, net.Addr, error) {
 			continue
 		}
 		wait = readBackoff
-		from := addrPort(addr)
 		if !from.IsValid() || !p.allow(from) {
 			continue
 		}
 		p.in.Add(1)
-		p.from = from.String()
-		p.layer.e.traceWire("received", "udp", p.self, from, b[:n])
-		if p.pinged(b[:n], addr) {
+		if p.layer.e.tracing() {
+			p.layer.e.traceWire("received", "udp", p.self, from, b[:n])
+		}
+		if p.layer.exchanges.take(b[:n]) || p.pinged(b[:n], from) {
 			continue
 		}
+		p.from = from.String()
 		return n, p.self, nil
 	}
+}
+
+// read reads one packet; v4-mapped addresses become v4.
+func (p *packetConn) read(b []byte) (n int, from netip.AddrPort, err error) {
+	if p.plain != nil {
+		n, from, err = p.plain.ReadFromUDPAddrPort(b)
+		return n, netip.AddrPortFrom(from.Addr().Unmap(), from.Port()), err
+	}
+	n, addr, err := p.PacketConn.ReadFrom(b)
+	return n, addrPort(addr), err
+}
+
+// send sends a packet to a literal address.
+func (p *packetConn) send(b []byte, to netip.AddrPort) (err error) {
+	p.out.Add(1)
+	if p.layer.e.tracing() {
+		p.layer.e.traceWire("sent", "udp", p.self, to, b)
+	}
+	if p.plain != nil {
+		_, err = p.plain.WriteToUDPAddrPort(b, to)
+	} else {
+		_, err = p.PacketConn.WriteTo(b, net.UDPAddrFromAddrPort(to))
+	}
+	return err
 }
 
 // WriteTo sends a packet.

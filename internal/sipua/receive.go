@@ -13,19 +13,19 @@ const unanswered = 32 * time.Second
 // receive sees every message in the reading goroutine, in order of arrival,
 // before the transaction layer does. ACKs go straight to their handler: the
 // transaction layer keeps those with the branch of the INVITE to itself. What
-// it would answer by itself, and not as we want, goes under another name:
-// CANCELs and repeated refusals.
+// it would answer by itself, and not as we want, or what is done with, goes under
+// another name: CANCELs, repeated refusals, and answers to an Exchange.
 func (l *layer) receive(m sip.Message) {
 	defer l.e.recovered("receive")
 	if l.packet != nil {
 		l.packet.know(l.packet.from)
 		m.SetSource(l.packet.from)
-	} else if l.e.log.Trace().Enabled() {
+	} else if l.e.tracing() {
 		l.e.traceWire("received", m.Transport(), text("stream"), text(m.Source()), []byte(m.String()))
 	}
 	switch m := m.(type) {
 	case *sip.Response:
-		if l.rejected.again(m) {
+		if l.rejected.again(m) || l.exchanges != nil && l.exchanges.takeParsed(m) {
 			m.CSeq().MethodName = repeated
 		}
 	case *sip.Request:

@@ -16,6 +16,9 @@ func (e *Endpoint) Sizes() map[string]int {
 	n["merged"] = len(e.merged.seen)
 	e.merged.mu.Unlock()
 	for _, l := range e.layers {
+		if l.exchanges != nil {
+			n["requests_sent"] += l.exchanges.len()
+		}
 		l.rejected.mu.Lock()
 		n["refused_invites"] += len(l.rejected.open) + l.rejected.acks.count(now)
 		l.rejected.mu.Unlock()

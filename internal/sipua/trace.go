@@ -21,6 +21,9 @@ func Mask(wire []byte) []byte {
 	return cryptoKey.ReplaceAll(wire, []byte("${1}***"))
 }
 
+// tracing says whether traceWire does anything.
+func (e *Endpoint) tracing() bool { return e.log.Trace().Enabled() }
+
 // traceWire logs a message as it is on the wire, at level trace.
 func (e *Endpoint) traceWire(what, network string, local, remote fmt.Stringer, wire []byte) {
 	if ev := e.log.Trace(); ev.Enabled() {

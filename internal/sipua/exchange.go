@@ -1,0 +1,153 @@
+package sipua
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+)
+
+// Asker is told how an Exchange ends.
+type Asker interface {
+	// Answered takes the final response, or the error if there was none
+	// (ErrTimeout, ErrTransport, ErrClosed, wrapped). It is called once, where
+	// responses are read, and must not block.
+	Answered(Answer, error)
+	// Reseq is Target.Reseq, for a challenge that is answered: it calls use where
+	// Start and Stop are called, or nothing more happens.
+	Reseq(use func(cseq uint32))
+}
+
+// Exchange is a client transaction for a request other than INVITE that goes a
+// Way (RFC 3261 17.1.2). It has no goroutine, timer or context of its own: the
+// caller writes the message, between Begin and Seal, and Start sends it. What an
+// ordinary response says is read without taking it apart; whatever is odd about
+// one, and challenges, go through the parser.
+type Exchange struct {
+	Way   Way
+	Asker Asker
+	// Once, if not 0, has the request sent once: ErrTimeout comes after that long
+	// instead of 64*T1.
+	Once time.Duration
+
+	method sip.RequestMethod
+	branch branch
+	wire   []byte
+	given  map[string]bool // the realms that have been given credentials
+
+	// Owned by exchanges.mu:
+	state      exchangeState
+	proceeding bool          // there was a provisional response
+	gap        time.Duration // of the retransmissions
+	due        time.Time     // of the next one, or of the end
+	end        time.Time     // Timer F
+	round      *round        // that it waits in; nil = in none
+	next, prev *Exchange     // in it
+}
+
+type exchangeState uint8
+
+// The states of an exchange. RFC 3261 17.1.2.2 has Trying, Proceeding and
+// Completed; a response that comes again is a stray one.
+const (
+	unsent exchangeState = iota
+	open
+	stopped
+	over
+)
+
+// Begin chooses a branch and appends request line and Via to a message.
+func (x *Exchange) Begin(b []byte, method sip.RequestMethod, uri string) []byte {
+	l := x.Way.layer
+	x.method, x.branch = method, l.exchanges.newBranch()
+	b = append(b, method...)
+	b = append(b, ' ')
+	b = append(b, uri...)
+	b = append(b, " SIP/2.0\r\nVia: SIP/2.0/UDP "...)
+	b = l.e.appendSentBy(b, x.Way.flow())
+	b = append(b, ";branch="...)
+	b = x.branch.append(b)
+	return append(b, ";rport\r\n"...) // RFC 3581 3
+}
+
+// Seal appends what comes last: the headers of the body, User-Agent, and the body.
+func (x *Exchange) Seal(b []byte, contentType string, body []byte) []byte {
+	if len(body) > 0 {
+		b = append(b, "Content-Type: "...)
+		b = append(b, Clean(contentType)...)
+		b = append(b, "\r\n"...)
+	}
+	b = append(b, "Content-Length: "...)
+	b = strconv.AppendInt(b, int64(len(body)), 10)
+	b = append(b, "\r\n"...)
+	if agent := x.Way.layer.e.settings.Load().UserAgent; agent != "" {
+		b = append(b, "User-Agent: "...)
+		b = append(b, Clean(agent)...)
+		b = append(b, "\r\n"...)
+	}
+	b = append(b, "\r\n"...)
+	return append(b, body...)
+}
+
+// Start sends the message, which belongs to the exchange from then on. If it
+// returns an error, ErrTransport or ErrClosed, wrapped, the Asker is not told.
+func (x *Exchange) Start(wire []byte) error {
+	l := x.Way.layer
+	x.wire = wire
+	if !l.exchanges.add(x) {
+		return fmt.Errorf("%s: %w", x.method, ErrClosed)
+	}
+	if err := l.packet.send(wire, x.Way.to); err != nil {
+		if l.exchanges.remove(x) {
+			return fmt.Errorf("%s: %w: %w", x.method, ErrTransport, err)
+		}
+	}
+	return nil
+}
+
+// Stop ends the exchange without a word to anybody. The Asker is not told, unless
+// that is happening. An exchange may be stopped that has ended or was never started.
+func (x *Exchange) Stop() {
+	if x.Way.layer != nil {
+		x.Way.layer.exchanges.stop(x)
+	}
+}
+
+// tell passes the end on; a panic there costs this exchange only.
+func (x *Exchange) tell(a Answer, err error) {
+	defer x.Way.layer.e.recovered("response")
+	x.Asker.Answered(a, err)
+}
+
+// challenged answers a 401 or 407 with another request (RFC 3261 22.2), under a
+// CSeq that the Asker gives. It is sent there, where exchanges are stopped, too: so
+// one that is overtaken meanwhile sends nothing any more.
+func (x *Exchange) challenged(res *sip.Response) {
+	l := x.Way.layer
+	m, err := sip.ParseMessage(x.wire)
+	req, ok := m.(*sip.Request)
+	if err != nil || !ok {
+		x.tell(AnswerOf(res), nil)
+		return
+	}
+	if x.given == nil {
+		x.given = map[string]bool{}
+	}
+	next, ok := l.e.authorize(req, res, nil, x.given)
+	if !ok {
+		x.tell(AnswerOf(res), nil)
+		return
+	}
+	x.Asker.Reseq(func(seq uint32) {
+		if !l.exchanges.renew(x) {
+			return
+		}
+		next.ReplaceHeader(&sip.CSeqHeader{SeqNo: seq, MethodName: x.method})
+		l.e.address(next, hop{layer: l, network: "udp", addr: x.Way.to.String(), local: l.packet.local}, string(x.branch.append(nil)))
+		sanitize(next)
+		if err := x.Start([]byte(next.String())); err != nil {
+			x.tell(Answer{}, err)
+		}
+	})
+}

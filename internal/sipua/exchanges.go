@@ -1,0 +1,297 @@
+package sipua
+
+import (
+	"crypto/rand"
+	"fmt"
+	mathrand "math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+)
+
+// exchanges are the open ones of a UDP listener, and their timers. Timer E knows
+// few intervals (T1, 2*T1, ... T2), and in a list of those that wait equally long
+// the first is due first: so to start, to stop and to fire a timer costs the same
+// however many there are, and one alarm serves all.
+type exchanges struct {
+	packet *packetConn
+
+	mu     sync.Mutex // leaf
+	random *mathrand.ChaCha8
+	live   map[uint64]*Exchange // by the first half of the branch
+	rounds []*round
+	alarm  *time.Timer
+	wakes  time.Time // when the alarm rings; zero = not
+	closed bool
+}
+
+// round is who waits equally long, whoever is due first at the front.
+type round struct {
+	gap         time.Duration
+	first, last *Exchange
+}
+
+func newExchanges(p *packetConn) *exchanges {
+	var seed [32]byte
+	rand.Read(seed[:]) // never fails (crypto/rand)
+	return &exchanges{packet: p, random: mathrand.NewChaCha8(seed), live: map[uint64]*Exchange{}}
+}
+
+// newBranch makes one that nobody can guess, so that nobody can answer for
+// another (RFC 3261 8.1.1.7).
+func (t *exchanges) newBranch() branch {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return branch{t.random.Uint64(), t.random.Uint64()}
+}
+
+// add opens an exchange that is about to be sent.
+func (t *exchanges) add(x *Exchange) bool {
+	now := time.Now()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed || x.state != unsent || t.live[x.branch.a] != nil {
+		return false
+	}
+	x.state, x.gap, x.end = open, sip.T1, now.Add(sip.Timer_F) // RFC 3261 17.1.2.2: 64*T1
+	if x.Once > 0 {
+		x.gap, x.end = x.Once, now.Add(x.Once)
+	}
+	t.live[x.branch.a] = x
+	t.wait(x, now)
+	return true
+}
+
+// wait has an exchange wait for its next turn; it holds mu.
+func (t *exchanges) wait(x *Exchange, now time.Time) {
+	gap := min(x.gap, x.end.Sub(now))
+	x.due = now.Add(gap)
+	var r *round
+	for _, have := range t.rounds {
+		if have.gap == x.gap {
+			r = have
+		}
+	}
+	if r == nil {
+		r = &round{gap: x.gap}
+		t.rounds = append(t.rounds, r)
+	}
+	x.round, x.prev = r, r.last
+	for x.prev != nil && x.prev.due.After(x.due) { // its last turn may be a short one
+		x.prev = x.prev.prev
+	}
+	if x.prev == nil {
+		x.next, r.first = r.first, x
+	} else {
+		x.next, x.prev.next = x.prev.next, x
+	}
+	if x.next == nil {
+		r.last = x
+	} else {
+		x.next.prev = x
+	}
+	t.ring(x.due, now)
+}
+
+// ring sets the alarm, if it would come later; it holds mu.
+func (t *exchanges) ring(at, now time.Time) {
+	if !t.wakes.IsZero() && !at.Before(t.wakes) {
+		return
+	}
+	t.wakes = at
+	if t.alarm == nil {
+		t.alarm = time.AfterFunc(at.Sub(now), t.turn)
+	} else {
+		t.alarm.Reset(at.Sub(now))
+	}
+}
+
+// unlink takes an exchange out of its round; it holds mu.
+func (x *Exchange) unlink() {
+	r := x.round
+	if r == nil {
+		return
+	}
+	if x.prev == nil {
+		r.first = x.next
+	} else {
+		x.prev.next = x.next
+	}
+	if x.next == nil {
+		r.last = x.prev
+	} else {
+		x.next.prev = x.prev
+	}
+	x.round, x.next, x.prev = nil, nil, nil
+}
+
+// end ends an exchange; it holds mu.
+func (t *exchanges) end(x *Exchange, state exchangeState) bool {
+	if x.state != open {
+		return false
+	}
+	x.state = state
+	x.unlink()
+	delete(t.live, x.branch.a)
+	return true
+}
+
+// remove ends an exchange, and says whether it was open.
+func (t *exchanges) remove(x *Exchange) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.end(x, over)
+}
+
+// stop ends an exchange for good.
+func (t *exchanges) stop(x *Exchange) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.end(x, stopped)
+	x.state = stopped
+}
+
+// renew makes an exchange that has ended ready to be started again, under another
+// branch; false if it was stopped.
+func (t *exchanges) renew(x *Exchange) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if x.state == stopped {
+		return false
+	}
+	x.state, x.proceeding = unsent, false
+	x.branch = branch{t.random.Uint64(), t.random.Uint64()}
+	return true
+}
+
+// turn sends again what is due, and ends what has waited long enough.
+func (t *exchanges) turn() {
+	now := time.Now()
+	var again, late []*Exchange
+	t.mu.Lock()
+	t.wakes = time.Time{}
+	for _, r := range t.rounds {
+		for x := r.first; x != nil && !x.due.After(now); x = r.first {
+			if !x.end.After(now) {
+				t.end(x, over)
+				late = append(late, x)
+				continue
+			}
+			again = append(again, x)
+			x.unlink()
+		}
+	}
+	for _, x := range again {
+		// RFC 3261 17.1.2.2: the interval doubles up to T2, where it is at once
+		// after a provisional response.
+		if x.gap = min(2*x.gap, sip.T2); x.proceeding {
+			x.gap = sip.T2
+		}
+		t.wait(x, now)
+	}
+	for _, r := range t.rounds {
+		if r.first != nil {
+			t.ring(r.first.due, now)
+		}
+	}
+	t.mu.Unlock()
+	for _, x := range late {
+		x.tell(Answer{}, fmt.Errorf("%s: %w", x.method, ErrTimeout))
+	}
+	for _, x := range again {
+		// RFC 3261 17.1.4.
+		if err := t.packet.send(x.wire, x.Way.to); err != nil && t.remove(x) {
+			x.tell(Answer{}, fmt.Errorf("%s: %w: %w", x.method, ErrTransport, err))
+		}
+	}
+}
+
+// match finds the exchange that a response belongs to (RFC 3261 17.1.3), and ends
+// it if the response is a final one.
+func (t *exchanges) match(b branch, method string, code int) *Exchange {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	x := t.live[b.a]
+	if x == nil || x.branch != b || string(x.method) != method {
+		return nil
+	}
+	if code < 200 {
+		x.proceeding = true
+	} else {
+		t.end(x, over)
+	}
+	return x
+}
+
+// take passes a datagram on if it is an ordinary answer to an exchange.
+func (t *exchanges) take(datagram []byte) bool {
+	a, ok := scanAnswer(datagram)
+	if !ok || challenges(a.Code) {
+		return false
+	}
+	x := t.match(a.branch, a.method, a.Code)
+	if x == nil {
+		return false
+	}
+	if a.Code >= 200 {
+		x.tell(a.Answer, nil)
+	}
+	return true
+}
+
+// takeParsed does the same with a response that had to be taken apart.
+func (t *exchanges) takeParsed(res *sip.Response) bool {
+	cseq := res.CSeq()
+	if cseq == nil {
+		return false
+	}
+	text, _ := branchOf(res)
+	b, ok := parseBranch([]byte(text))
+	if !ok {
+		return false
+	}
+	x := t.match(b, string(cseq.MethodName), res.StatusCode)
+	switch {
+	case x == nil:
+		return false
+	case challenges(res.StatusCode):
+		res = res.Clone() // the original is about to be changed
+		if !t.packet.layer.e.spawn(func() { x.challenged(res) }) {
+			x.tell(Answer{}, fmt.Errorf("%s: %w", x.method, ErrClosed))
+		}
+	case res.StatusCode >= 200:
+		x.tell(AnswerOf(res), nil)
+	}
+	return true
+}
+
+func challenges(code int) bool {
+	return code == sip.StatusUnauthorized || code == sip.StatusProxyAuthRequired
+}
+
+// close ends all exchanges.
+func (t *exchanges) close() {
+	t.mu.Lock()
+	t.closed = true
+	if t.alarm != nil {
+		t.alarm.Stop()
+	}
+	list := make([]*Exchange, 0, len(t.live))
+	for _, x := range t.live {
+		list = append(list, x)
+	}
+	for _, x := range list {
+		t.end(x, over)
+	}
+	t.mu.Unlock()
+	for _, x := range list {
+		x.tell(Answer{}, fmt.Errorf("%s: %w", x.method, ErrClosed))
+	}
+}
+
+func (t *exchanges) len() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.live)
+}
