@@ -30,6 +30,7 @@ func newLamps() *cobra.Command {
 // lamp is what the table shows of a subscription.
 type lamp struct {
 	Resource string    `json:"resource"`
+	List     bool      `json:"list"`
 	Event    string    `json:"event"`
 	Watcher  string    `json:"watcher"`
 	Source   string    `json:"source"`
@@ -39,6 +40,7 @@ type lamp struct {
 	Told     time.Time `json:"told"`
 	Answer   int       `json:"answer"`
 	Shown    string    `json:"shown"`
+	Lit      int       `json:"lit"`
 	Silent   bool      `json:"silent"`
 }
 
@@ -99,7 +101,7 @@ func writeLamps(w io.Writer, now time.Time, list []lamp) error {
 		if !l.Told.IsZero() {
 			told = age(now, l.Told) + " ago"
 		}
-		row(t, l.Resource, l.Event, l.Watcher, l.Source, l.Agent, age(now, l.Since), age(now, l.Expires), told, l.answer(), l.shows())
+		row(t, l.what(), l.Event, l.Watcher, l.Source, l.Agent, age(now, l.Since), age(now, l.Expires), told, l.answer(), l.shows())
 	}
 	return t.Flush()
 }
@@ -115,9 +117,21 @@ func (l *lamp) answer() string {
 	return fmt.Sprint(l.Answer)
 }
 
-// shows says whether the lamp is lit, as far as its watcher has answered.
+// what is what is watched.
+func (l *lamp) what() string {
+	if l.List {
+		return l.Resource + " (list)"
+	}
+	return l.Resource
+}
+
+// shows says whether the lamp is lit, as far as its watcher has answered; of a list,
+// how many are.
 func (l *lamp) shows() string {
-	if l.Shown == "" {
+	switch {
+	case l.Lit > 1:
+		return fmt.Sprint(l.Lit, " calls")
+	case l.Shown == "" && l.Lit == 0:
 		return "no call"
 	}
 	return "a call"

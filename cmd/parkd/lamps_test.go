@@ -16,7 +16,9 @@ const lampsAnswer = `[
  {"resource":"701","event":"presence","watcher":"sip:carol@example.com","contact":"sip:carol@192.0.2.3:5060","source":"tls 192.0.2.3:40000",
   "since":"2026-11-22T19:37:00Z","expires":"2026-11-22T20:37:00Z","told":"2026-11-22T19:37:00Z","silent":true},
  {"resource":"702","event":"dialog","watcher":"sip:bob@example.com","contact":"sip:bob@192.0.2.2:5060","source":"udp 192.0.2.2:5060",
-  "since":"2026-11-22T19:37:00Z","expires":"2026-11-22T20:37:00Z"}]`
+  "since":"2026-11-22T19:37:00Z","expires":"2026-11-22T20:37:00Z"},
+ {"resource":"orbits","list":true,"event":"dialog","watcher":"sip:desk@example.com","contact":"sip:desk@192.0.2.4:5060","source":"udp 192.0.2.4:5060",
+  "since":"2026-11-22T19:37:00Z","expires":"2026-11-22T20:37:00Z","told":"2026-11-22T19:37:59Z","answer":200,"lit":2}]`
 
 func TestLampsTable(t *testing.T) {
 	var list []lamp
@@ -28,10 +30,11 @@ func TestLampsTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	const want = `
-ORBIT  EVENT     WATCHER                ADDRESS              AGENT         FOR    EXPIRES IN  TOLD      ANSWER    SHOWS
-701    dialog    sip:bob@example.com    udp 192.0.2.2:5060   Yealink ?[2J  38m0s  22m0s       12s ago   200       a call
-701    presence  sip:carol@example.com  tls 192.0.2.3:40000  -             1m0s   59m0s       1m0s ago  silent    no call
-702    dialog    sip:bob@example.com    udp 192.0.2.2:5060   -             1m0s   59m0s       -         none yet  no call
+ORBIT          EVENT     WATCHER                ADDRESS              AGENT         FOR    EXPIRES IN  TOLD      ANSWER    SHOWS
+701            dialog    sip:bob@example.com    udp 192.0.2.2:5060   Yealink ?[2J  38m0s  22m0s       12s ago   200       a call
+701            presence  sip:carol@example.com  tls 192.0.2.3:40000  -             1m0s   59m0s       1m0s ago  silent    no call
+702            dialog    sip:bob@example.com    udp 192.0.2.2:5060   -             1m0s   59m0s       -         none yet  no call
+orbits (list)  dialog    sip:desk@example.com   udp 192.0.2.4:5060   -             1m0s   59m0s       1s ago    200       2 calls
 `
 	if got := "\n" + out.String(); got != want {
 		t.Errorf("got%s\nwant%s", got, want)
@@ -62,7 +65,7 @@ func TestLamps(t *testing.T) {
 	for _, row := range []struct {
 		args []string
 		rows int
-	}{{nil, 3}, {[]string{"701"}, 2}, {[]string{"799"}, 0}} {
+	}{{nil, 4}, {[]string{"701"}, 2}, {[]string{"799"}, 0}} {
 		code, stdout, stderr := parkd(t, nil, append(append([]string{"lamps"}, row.args...), "--admin-listen="+lit(t))...)
 		if n := strings.Count(stdout, "\n") - 1; code != 0 || n != row.rows || stderr != "" {
 			t.Errorf("%v: exit %d, %d rows\n%s%s", row.args, code, n, stdout, stderr)

@@ -47,7 +47,7 @@ type Lamps interface {
 // Lamp is a subscription as operators see it.
 type Lamp struct {
 	Resource string    `json:"resource"`
-	List     bool      `json:"list,omitempty"` // an event list; Shown is empty
+	List     bool      `json:"list,omitempty"` // an event list
 	Event    string    `json:"event"`
 	Watcher  string    `json:"watcher"`
 	Contact  string    `json:"contact"`
@@ -57,7 +57,8 @@ type Lamp struct {
 	Expires  time.Time `json:"expires"`
 	Told     time.Time `json:"told,omitzero"`     // the last NOTIFY
 	Answer   int       `json:"answer,omitempty"`  // its status; 0 = none yet
-	Shown    string    `json:"shown,omitempty"`   // as of the last answered one
+	Shown    string    `json:"shown,omitempty"`   // as of the last answered one; not of a list
+	Lit      int       `json:"lit,omitempty"`     // of a list: members that show a call, as of what was answered
 	Silent   bool      `json:"silent,omitempty"`  // does not answer
 	Version  uint32    `json:"version,omitempty"` // of the last document
 }

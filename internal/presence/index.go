@@ -320,7 +320,7 @@ func (x *index) lamps() []Lamp {
 		r, l := s.seen(), &s.face.last
 		out = append(out, Lamp{Resource: r.Resource, List: r.List, Event: r.Event, Watcher: r.From, Contact: r.Contact,
 			Source: r.Dialog.Flow.Network + " " + r.Dialog.Flow.Remote.String(), Agent: r.Agent, Since: r.Since, Expires: r.Expires,
-			Told: l.Told, Answer: l.Answer, Shown: l.Shown, Silent: l.Silent, Version: l.Version})
+			Told: l.Told, Answer: l.Answer, Shown: l.Shown, Lit: len(s.face.shown), Silent: l.Silent, Version: l.Version})
 	}
 	x.mu.Unlock()
 	slices.SortFunc(out, func(a, b Lamp) int {

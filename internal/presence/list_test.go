@@ -358,3 +358,30 @@ func TestListBeginsAnew(t *testing.T) {
 		}
 	})
 }
+
+// followed is a Follower of one resource.
+type followed struct {
+	resource string
+	steps    chan Step
+}
+
+func (f followed) Follows(resource string) bool { return resource == f.resource }
+func (f followed) Step(s Step)                  { f.steps <- s }
+
+// Whoever follows a lamp sees what lists tell of it.
+func TestListIsTraced(t *testing.T) {
+	f := followed{"702", make(chan Step, 100)}
+	bubbleOf(t, Options{Follower: f}, func(b *bed) {
+		p := b.listed("192.0.2.9:5060", "all")
+		b.park("701", "ann")
+		pass(2 * time.Second)
+		b.park("702", "joe")
+		pass(2 * time.Second)
+		var got []string
+		for len(f.steps) > 0 {
+			s := <-f.steps
+			got = append(got, fmt.Sprintf("%s %d %s %d %s", s.Kind, s.CSeq, s.Shown, s.Code, s.Watcher))
+		}
+		compare(t, got, []string{"notify 1  0 " + p.user, "answer 1  200 " + p.user, "notify 3 joe 0 " + p.user, "answer 3 joe 200 " + p.user})
+	})
+}

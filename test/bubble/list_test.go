@@ -280,3 +280,24 @@ func TestListsFollowTheConfiguration(t *testing.T) {
 		all.Refresh(0).Expect(200)
 	})
 }
+
+// A list of presence: the same members, in the documents of that event.
+func TestAListOfPresence(t *testing.T) {
+	runWith(t, desk, func(s *kit.Site) {
+		alice, bob := s.Phone("alice"), s.Phone("bob")
+		watch := bob.Watch("desk", 3600, "Event: presence", "Supported: eventlist",
+			"Accept: application/pidf+xml, multipart/related, application/rlmi+xml")
+		watch.Expect(200)
+		watch.AwaitKey(lit, "703", "open")
+		watch.AwaitKey(lit, "701", "open")
+		s.Wait(lit)
+		parked := park(alice, bob)
+		if l := watch.AwaitKey(lit, "701", "busy"); l.Entity != "sip:701@10.0.0.1:5060" {
+			s.T.Errorf("%+v", l)
+		}
+		s.Wait(lit)
+		parked.Hangup()
+		watch.AwaitKey(lit, "701", "open")
+		watch.Refresh(0).Expect(200)
+	})
+}

@@ -4,9 +4,11 @@ import (
 	"encoding/xml"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"time"
 
+	"parkd/test/kit/phone"
 	"parkd/test/kit/wire"
 )
 
@@ -16,6 +18,7 @@ type Lamp struct {
 	Dialog  *Dialog
 	Asked   *Request
 	expires int
+	list    bool // it subscribes to an event list
 
 	notes []Note // guarded by the phone's lock
 }
@@ -32,13 +35,19 @@ type Note struct {
 	Full     bool
 	CSeq     uint32
 	Head     *wire.Message
+	Roll     *phone.Roll // of an event list, which has nothing of the above but At, Conn and CSeq
 }
 
 // Watch subscribes to an orbit and returns at once.
-func (p *Phone) Watch(ext string) *Lamp {
+func (p *Phone) Watch(ext string) *Lamp { return p.watch(ext, false) }
+
+// WatchList subscribes to an event list (RFC 4662) and returns at once.
+func (p *Phone) WatchList(name string) *Lamp { return p.watch(name, true) }
+
+func (p *Phone) watch(to string, list bool) *Lamp {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	l := &Lamp{Phone: p, Dialog: p.begin(p.At(ext)), expires: 3600}
+	l := &Lamp{Phone: p, Dialog: p.begin(p.At(to)), expires: 3600, list: list}
 	p.lamps = append(p.lamps, l)
 	l.send(nil)
 	return l
@@ -46,9 +55,12 @@ func (p *Phone) Watch(ext string) *Lamp {
 
 // send subscribes. The lock is held.
 func (l *Lamp) send(headers []string) {
-	l.Asked = l.Phone.send(l.Dialog, "SUBSCRIBE", append([]string{
-		"Event: dialog", "Accept: application/dialog-info+xml", fmt.Sprintf("Expires: %d", l.expires),
-	}, headers...), "")
+	accept := []string{"Accept: application/dialog-info+xml"}
+	if l.list {
+		accept = []string{"Accept: application/dialog-info+xml, application/rlmi+xml, multipart/related", "Supported: eventlist"}
+	}
+	l.Asked = l.Phone.send(l.Dialog, "SUBSCRIBE",
+		slices.Concat([]string{"Event: dialog", fmt.Sprintf("Expires: %d", l.expires)}, accept, headers), "")
 }
 
 // Retry repeats a refused SUBSCRIBE with credentials (RFC 3261 22.2).
@@ -124,7 +136,7 @@ func (p *Phone) notified(conn net.Conn, m *wire.Message) int {
 		if l.Dialog.callID != m.CallID() || l.Dialog.localTag != m.ToTag() {
 			continue
 		}
-		n, err := read(m)
+		n, err := l.read(m)
 		if err != nil {
 			p.t.Errorf("%s: bad document (%v):\n%s", p.Name, err, m.Body)
 			return 400
@@ -134,6 +146,15 @@ func (p *Phone) notified(conn net.Conn, m *wire.Message) int {
 		return 200
 	}
 	return 481
+}
+
+// read reads a NOTIFY, which is one of the kind that was subscribed to.
+func (l *Lamp) read(m *wire.Message) (Note, error) {
+	if !l.list {
+		return read(m)
+	}
+	roll, err := phone.ReadRoll(m)
+	return Note{At: roll.At, CSeq: roll.CSeq, Head: m, Roll: &roll}, err
 }
 
 // read reads the document of a NOTIFY (RFC 4235).

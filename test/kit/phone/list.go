@@ -138,8 +138,8 @@ func userOf(uri string) string {
 	return user
 }
 
-// readRoll reads the NOTIFY of a list, to the letter of RFC 4662 5 and RFC 2387.
-func readRoll(m *wire.Message) (Roll, error) {
+// ReadRoll reads the NOTIFY of a list, to the letter of RFC 4662 5 and RFC 2387.
+func ReadRoll(m *wire.Message) (Roll, error) {
 	head := about(m)
 	r := Roll{At: head.At, CSeq: head.CSeq, State: head.State, Reason: head.Reason, Size: len(m.Body)}
 	if m.Get("Require") != "eventlist" {
@@ -195,7 +195,7 @@ func readMember(e *etree.Element, head Lamp, parts map[string]bodyPart) (RollMem
 		member.Instance = instances[0].SelectAttrValue("id", "")
 		cid := instances[0].SelectAttrValue("cid", "")
 		part, ok := parts[cid]
-		if !ok || member.Instance == "" || part.kind != "application/dialog-info+xml" {
+		if !ok || member.Instance == "" || part.kind != "application/dialog-info+xml" && part.kind != "application/pidf+xml" {
 			return member, fmt.Errorf("%s has no document %q", member.URI, cid)
 		}
 		delete(parts, cid)

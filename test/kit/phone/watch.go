@@ -128,7 +128,7 @@ func (p *Phone) notified(s *served, code int) {
 // take takes a NOTIFY, which must be one of the kind that was subscribed to.
 func (s *Sub) take(m *wire.Message) error {
 	if s.list {
-		r, err := readRoll(m)
+		r, err := ReadRoll(m)
 		if err == nil {
 			s.rolls = append(s.rolls, r)
 			s.lamps = append(s.lamps, r.of(s.key)...)
