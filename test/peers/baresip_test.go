@@ -48,6 +48,7 @@ type baresipOptions struct {
 	registrar string  // host:port to register at; "" = none
 	ca        string  // TLS: the certificate authority it is given
 	codec     string  // the only one it knows, as baresip writes it: PCMU/8000/1 unless told
+	watches   string  // URI of the contact whose presence it shows; "" = none
 }
 
 func (s *scene) baresip(o baresipOptions) *baresip {
@@ -63,7 +64,11 @@ func (s *scene) baresip(o baresipOptions) *baresip {
 		rate = 16000
 	}
 	s.write(string(chord(rate, 90, o.tone).wav()), o.user, "tone.wav")
-	s.write("", o.user, "contacts")
+	contacts := ""
+	if o.watches != "" {
+		contacts = "\"Park\" <" + o.watches + ">;presence=p2p\n" // as configs/phones/baresip.contacts
+	}
+	s.write(contacts, o.user, "contacts")
 	account := fmt.Sprintf("<%s>;regint=0;answermode=auto;audio_codecs=%s\n", b.aor, o.codec)
 	if o.registrar != "" {
 		account = fmt.Sprintf("<sip:%s@%s>;regint=60;answermode=auto;auth_pass=none;audio_codecs=%s;outbound=\"sip:%s\"\n", o.user, o.registrar, o.codec, o.registrar)
@@ -98,7 +103,7 @@ func baresipConfig(ip, home, ca string, rate int) string {
 	for _, m := range []string{"g711", "g722", "aufile", "sndfile"} {
 		b.WriteString("module " + m + ".so\n")
 	}
-	b.WriteString("module_tmp account.so\nmodule_app menu.so\nmodule_app ctrl_tcp.so\n")
+	b.WriteString("module_tmp account.so\nmodule_app menu.so\nmodule_app ctrl_tcp.so\nmodule_app contact.so\nmodule_app presence.so\n")
 	if ca != "" {
 		fmt.Fprintf(&b, "sip_cafile %s\n", ca)
 	}
@@ -152,6 +157,12 @@ func (b *baresip) expectEvent(kind string, n int) {
 // do gives a command of baresip's menu and waits until it was taken.
 func (b *baresip) do(command, params string) {
 	b.s.Helper()
+	b.ask(command, params)
+}
+
+// ask is do, and returns what it answered.
+func (b *baresip) ask(command, params string) string {
+	b.s.Helper()
 	before := b.count("response")
 	msg, err := json.Marshal(map[string]string{"command": command, "params": params, "token": "t"})
 	if err != nil {
@@ -168,9 +179,10 @@ func (b *baresip) do(command, params string) {
 			if !e.OK {
 				b.s.Fatalf("%s: %s %s: %s", b.name, command, params, e.Data)
 			}
-			return
+			return e.Data
 		}
 	}
+	return ""
 }
 
 // heard is what it received in its newest call.

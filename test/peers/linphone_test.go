@@ -39,6 +39,13 @@ store_friends=0
 ipv6_migration_done=1
 `
 
+// linphoneFriend is as configs/phones/linphone.rc has it.
+const linphoneFriend = `[friend_0]
+url="Park" <%s>
+pol=accept
+subscribe=1
+`
+
 const linphoneAccount = `[proxy_0]
 reg_proxy=<sip:%[2]s;transport=udp>
 reg_route=<sip:%[2]s;lr;transport=udp>
@@ -54,10 +61,16 @@ publish=0
 // and so out of the one that it is transferred to.
 func (s *scene) linphone(user string, host int, tone float64, auto bool, registrar, route string) *linphone {
 	s.Helper()
+	return s.linphoneWith(user, host, tone, auto, registrar, route, "")
+}
+
+// linphoneWith has one more text in its configuration.
+func (s *scene) linphoneWith(user string, host int, tone float64, auto bool, registrar, route, more string) *linphone {
+	s.Helper()
 	home := s.folder(user)
 	s.folder(user, ".local", "share", "linphone")
 	l := &linphone{aor: uri(user, s.sip(host)), recording: s.path(user, "recording.wav")}
-	text := fmt.Sprintf(linphoneConfig, s.ip(host), user, ports(), sipPort)
+	text := fmt.Sprintf(linphoneConfig, s.ip(host), user, ports(), sipPort) + more
 	switch {
 	case registrar != "":
 		text += fmt.Sprintf(linphoneAccount, user, registrar, 1)

@@ -58,6 +58,8 @@ const (
 	authenticates
 	asymmetric
 	otherPort
+	seesPresence
+	readsStrictly
 	pressesAtOnce
 	isRefused
 	reachesRegistered
@@ -105,6 +107,8 @@ var featureNames = [features]string{
 	authenticates:     "digest, and refused with a wrong password",
 	asymmetric:        "sound from another port than in its SDP",
 	otherPort:         "SUBSCRIBE from another port than in its Contact",
+	seesPresence:      "sees an orbit become busy, and free again (presence)",
+	readsStrictly:     "subscribes, to a list too, and takes nothing that is not to the letter",
 	pressesAtOnce:     "two press at once: one has the call, one is refused",
 	isRefused:         "refused before any answer: 404, 420, 423, 481, 486, 488, 489",
 	reachesRegistered: "calls an orbit that has registered at kamailio with a password",
@@ -118,7 +122,7 @@ var featureNames = [features]string{
 }
 
 // peerColumns are the programs that are phones.
-var peerColumns = []string{"sipp", "baresip", "twinkle", "linphone"}
+var peerColumns = []string{"sipp", "baresip", "twinkle", "linphone", "npm sip"}
 
 // shown is what the scenarios of this run have shown.
 var shown struct {
@@ -277,6 +281,11 @@ func programTable() interop.Table {
 		}
 		t.Rows = append(t.Rows, row)
 	}
+	sip := interop.Row{Name: "npm `sip`", Cells: map[string]string{}}
+	if v := nodeVersion("sip"); v != "" {
+		sip.Cells["version"] = v
+	}
+	t.Rows = append(t.Rows, sip)
 	return t
 }
 
