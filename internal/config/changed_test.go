@@ -44,6 +44,8 @@ orbits: [{extension: 701}, {extension: 702, name: Sales}, {extension: 703, timeo
 		{"an orbit's values", replace("name: Sales", "name: Shop, transfer: {enabled: true}, lamp: {press: never}"),
 			"orbits.702.lamp.press orbits.702.name orbits.702.transfer.enabled", ""},
 		{"another order", replace("{extension: 701}, {extension: 702, name: Sales}", "{extension: 702, name: Sales}, {extension: 701}"), "orbits", ""},
+		{"phones", "phones: [{user_agent: ^Acme}]" + base, "phones", ""},
+		{"who may retrieve", replace("access: {", "access: {retrieve_users: ^desk, "), "access.retrieve_users", ""},
 		{"a default", "defaults: {allow_multiple: true}" + base, "defaults.allow_multiple", ""},
 		{"a default that an orbit has its own of", "defaults: {timeout: {after: 90s}}" + base, "defaults.timeout.after", ""},
 		{"a default, and an orbit's own value given up", "defaults: {timeout: {after: 90s}}" + replace(", timeout: {after: 1m}", ""),
@@ -63,6 +65,18 @@ orbits: [{extension: 701}, {extension: 702, name: Sales}, {extension: 703, timeo
 				t.Errorf("restart %q, want %q", restart, row.restart)
 			}
 		})
+	}
+}
+
+// A pattern that was compiled anew is the same.
+func TestPhonesThatStayAreNoChange(t *testing.T) {
+	const text = "phones: [{user_agent: ^Acme.*x$, state: early}, {user_agent: b}]"
+	before, after := mustLoad(t, "parkd.yaml", text), mustLoad(t, "parkd.yaml", text)
+	if got := Changed(&before, &after); len(got.Keys) != 0 {
+		t.Errorf("changed %q", got.Keys)
+	}
+	if y, err := after.YAML(); err != nil || !strings.Contains(string(y), "user_agent: ^Acme.*x$\n") {
+		t.Errorf("%v\n%s", err, y)
 	}
 }
 

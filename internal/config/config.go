@@ -30,6 +30,7 @@ type Config struct {
 	Park     Park    `mapstructure:"park"`
 	Return   Return  `mapstructure:"return"`
 	Defaults Options `mapstructure:"defaults"`
+	Phones   []Phone `mapstructure:"phones"`
 	Orbits   []Orbit `mapstructure:"orbits"`
 	Lists    []List  `mapstructure:"lists"`
 	Pools    []Pool  `mapstructure:"pools"`
@@ -86,14 +87,17 @@ type Credential struct {
 	Password Secret `mapstructure:"password"`
 }
 
-// Access says who is served without a password, who with one, and whom a return or
-// transfer may call.
+// Access says who is served without a password, who with one, whom a return or
+// transfer may call, and who may retrieve.
 type Access struct {
 	Trusted     []netip.Prefix `mapstructure:"trusted"`
 	Realm       string         `mapstructure:"realm"`
 	Users       []User         `mapstructure:"users"`
 	ReturnUsers *regexp.Regexp `mapstructure:"return_users"` // never nil
 	ReferUsers  *regexp.Regexp `mapstructure:"refer_users"`  // never nil
+	// RetrieveUsers may retrieve: names that authenticated, else users of From. Never
+	// nil; empty = everybody who is served.
+	RetrieveUsers *regexp.Regexp `mapstructure:"retrieve_users"`
 }
 
 // User is somebody beyond the trusted addresses; exactly one of Password and HA1
@@ -160,11 +164,24 @@ type Transfer struct {
 	Key     string `mapstructure:"key"` // one of 0-9 * #
 }
 
-// Lamp is how an orbit's lamp shows a call (early, confirmed) and whose plain
-// INVITE is taken for a press (watchers, always, never).
+// Lamp is how an orbit's lamp shows a call (early, confirmed), whose plain INVITE is
+// taken for a press (watchers, always, never), and how much of the caller is shown
+// to those who may retrieve (full, number, none).
 type Lamp struct {
-	State string `mapstructure:"state"`
-	Press string `mapstructure:"press"`
+	State    string `mapstructure:"state"`
+	Press    string `mapstructure:"press"`
+	Identity string `mapstructure:"identity"`
+}
+
+// Phone is what lamps look like to phones of a kind. What is empty is as parkd has
+// it for that make, and then as everybody has it.
+type Phone struct {
+	UserAgent *regexp.Regexp `mapstructure:"user_agent"` // nil, which Validate refuses, if it is missing
+	State     string         `mapstructure:"state"`      // early, confirmed: whatever an orbit says
+	Rendering string         `mapstructure:"rendering"`  // pval, pvalue, none
+	Target    string         `mapstructure:"target"`     // orbit, code
+	IDs       string         `mapstructure:"ids"`        // alias, none
+	Presence  string         `mapstructure:"presence"`   // busy, closed
 }
 
 // Orbit is one place to park calls at, with everything that holds for it.
@@ -284,6 +301,8 @@ func Default() Config {
 			Realm:       "parkd",
 			ReturnUsers: regexp.MustCompile(`^([0-9]{2,6}|[a-z][a-z0-9._-]*)$`),
 			ReferUsers:  regexp.MustCompile(`^([0-9]{2,6}|[a-z][a-z0-9._-]*)$`),
+
+			RetrieveUsers: regexp.MustCompile(""),
 		},
 		Media: Media{
 			Ports:    PortRange{10000, 32767},
@@ -306,7 +325,7 @@ func Default() Config {
 			Timeout:  Timeout{Enabled: true, Action: "parker", After: 2 * time.Minute, Ring: 15 * time.Second, FallbackAfter: 3},
 			Transfer: Transfer{Key: "0"},
 			Retrieve: "bridge",
-			Lamp:     Lamp{State: "early", Press: "watchers"},
+			Lamp:     Lamp{State: "early", Press: "watchers", Identity: "full"},
 		},
 		Admin: Admin{Listen: "127.0.0.1:8080"},
 		Store: Store{Kind: "bolt"},

@@ -31,6 +31,7 @@ func (c *Config) validate(r *report, orbit func(int) string) {
 	c.Park.validate(r)
 	c.Return.validate(r)
 	c.Defaults.validate(r, "defaults", c.Park.TimeoutRange)
+	c.validatePhones(r)
 	c.validateOrbits(r, orbit)
 	c.validatePools(r)
 	c.validateLists(r)

@@ -36,6 +36,7 @@ func (o Options) validate(r *report, key string, after DurationRange) {
 	r.oneOf(key+".retrieve", o.Retrieve, "bridge", "direct", "refer")
 	r.oneOf(key+".lamp.state", o.Lamp.State, "early", "confirmed")
 	r.oneOf(key+".lamp.press", o.Lamp.Press, "watchers", "always", "never")
+	r.oneOf(key+".lamp.identity", o.Lamp.Identity, "full", "number", "none")
 }
 
 // validateOrbits checks each orbit; what is wrong with the defaults is not said again.

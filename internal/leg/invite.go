@@ -84,7 +84,7 @@ func (m *Manager) prepare(req *sipua.Request) (*Leg, orbit.Invite, error) {
 	l.state = asked
 	l.dialog, l.remote, l.local, l.user = d, remote, local, in.To
 	l.bound, l.described = bound, offer
-	l.asked, l.hops = sipua.CSeq(req.Request), hopsOf(req)
+	l.asked, l.hops, l.name = sipua.CSeq(req.Request), hopsOf(req), req.User
 	l.inbound.request, l.inbound.cseq = req, l.asked
 	if offer != nil { // 488 before anybody decides
 		if l.draft.body, l.draft.agreed, err = remote.Answer(l.local, ""); err != nil {
@@ -107,6 +107,7 @@ func (m *Manager) facts(req *sipua.Request) (orbit.Invite, error) {
 	in.Name, in.URI = from.Display, bare(from.URI)
 	in.Self, _ = p.returnTarget(in.URI, req.Recipient.Host)
 	in.Parker, in.Referred = p.parker(req)
+	in.Barred = p.barred(req.User, req)
 	r, err := sipua.ReplacesOf(req.Request)
 	switch {
 	case err != nil:

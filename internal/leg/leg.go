@@ -62,6 +62,7 @@ type Leg struct {
 	skip      int            // how many were let go of and will be noted still
 	unsure    bool           // restored, and perhaps our ACK was never sent
 	asked     uint32         // CSeq of the INVITE that the peer began with; 0 = we did
+	name      string         // that the peer authenticated with then; "" = nobody asked
 	hops      int            // that the INVITE which the peer began with had left
 	key       string         // in the manager's maps of restored legs
 	placed    string         // Call-ID of our INVITE that it began with

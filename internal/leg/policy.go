@@ -26,6 +26,7 @@ type Policy struct {
 	Advertise     string                    // host by which we are reached, "" = our own address
 	ReturnUsers   *regexp.Regexp            // whom a return may call
 	ReferUsers    *regexp.Regexp            // whom a transfer may call
+	RetrieveUsers *regexp.Regexp            // who may retrieve
 	OutboundProxy string                    // URI, "" = none
 	ParkerHeaders []string                  // name the parker, in order
 	Codecs        []string                  // in our order of preference
@@ -54,6 +55,16 @@ func (p *Policy) returnTarget(uri, dialled string) (string, bool) {
 		return "", false
 	}
 	return u.String(), true
+}
+
+// barred reports whether whoever sent a request may not retrieve: by the name that
+// they have authenticated with, now or when the dialog began, or if nobody asked for
+// one by the user of From.
+func (p *Policy) barred(name string, req *sipua.Request) bool {
+	if from := req.From(); name == "" && from != nil {
+		name = sipua.UserOf(&from.Address)
+	}
+	return !p.RetrieveUsers.MatchString(name)
 }
 
 // ours reports whether a return may go to a host.

@@ -48,6 +48,7 @@ type record struct {
 	Wish    *sdp.Direction `json:"wish,omitempty"`    // what the peer wants to send and receive; nil: as Remote says
 	Unsure  bool           `json:"unsure,omitempty"`  // our ACK may not have been sent
 	Asked   uint32         `json:"asked,omitempty"`   // CSeq of the INVITE that the peer began with
+	Name    string         `json:"name,omitempty"`    // that the peer authenticated with then; "" = nobody asked
 	Hops    int            `json:"hops,omitempty"`    // Max-Forwards of that INVITE; 0 = not known
 	At      time.Time      `json:"at"`                // when this was written
 	Session session        `json:"session,omitzero"`
@@ -81,7 +82,7 @@ func (l *Leg) record() []byte {
 	l.ceiling = l.dialog.LocalSeq + seqBlock
 	r := record{
 		Format: recordFormat, Epoch: l.m.o.Epoch, User: l.user, Orbit: l.orbit, Call: l.owner,
-		Dialog: l.dialog, Asked: l.asked, Hops: l.hops, At: time.Now(),
+		Dialog: l.dialog, Asked: l.asked, Name: l.name, Hops: l.hops, At: time.Now(),
 		Local: l.local, Last: string(l.last), Remote: string(l.described), Agreed: l.agreed, Moving: l.moving, Told: l.told, Able: l.able, Referred: l.referred,
 		Session: session{Seconds: int64(l.session.interval / time.Second), Ours: l.session.ours, Update: l.session.update},
 	}

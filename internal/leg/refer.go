@@ -35,7 +35,7 @@ func (l *Leg) takeRefer(req *sipua.Request) {
 		l.refuseRefer(req, err)
 		return
 	}
-	in.Leg = l.id
+	in.Leg, in.Barred = l.id, l.m.policy.Load().barred(l.name, req)
 	if in.Carries.ReferredBy == "" {
 		in.Carries.ReferredBy = "<" + l.dialog.RemoteURI + ">"
 	}
@@ -117,7 +117,7 @@ func (l *Leg) referTold(e orbit.Report) {
 
 // direct reports whether an error makes a REFER itself impossible.
 func direct(err error) bool {
-	for _, e := range []error{orbit.ErrTarget, orbit.ErrRefer, orbit.ErrPending, orbit.ErrGone} {
+	for _, e := range []error{orbit.ErrTarget, orbit.ErrRefer, orbit.ErrBarred, orbit.ErrPending, orbit.ErrGone} {
 		if errors.Is(err, e) {
 			return true
 		}

@@ -72,7 +72,7 @@ func (m *Manager) revive(id string, b []byte) (*revival, error) {
 	if r.Call != "" {
 		l.belong(r.Orbit, r.Call)
 	}
-	l.user, l.asked, l.hops = r.User, r.Asked, r.Hops
+	l.user, l.asked, l.name, l.hops = r.User, r.Asked, r.Name, r.Hops
 	l.party, l.told, l.able, l.referred = r.Told, r.Told, r.Able, r.Referred
 	l.dialog, l.local, l.last = r.Dialog, r.Local, []byte(r.Last)
 	l.dialog.LocalSeq += uint32(v.runs) * seqBlock

@@ -89,6 +89,7 @@ var statuses = []struct {
 	{orbit.ErrPending, status{code: 491, reason: "pending"}}, // RFC 3261 21.4.27
 	{orbit.ErrTarget, status{code: 403, reason: "transfer_target"}},
 	{orbit.ErrRefer, status{code: 403, reason: "transfer"}},
+	{orbit.ErrBarred, status{code: 403, reason: "retrieve_user"}},
 	{orbit.ErrGone, status{code: 481, reason: "gone"}},
 	{errReferTo, status{code: 400, reason: "refer_to"}}, // RFC 3515 2.4.2
 	{errReferMethod, status{code: 603, reason: "refer_method"}},

@@ -150,6 +150,7 @@ func (c *chaos) newcomer(t *rapid.T) Invite {
 	c.n++
 	in := Invite{Leg: fmt.Sprintf("L%02d", c.n), To: c.ext(t), Codec: "PCMU", Record: []byte{byte(c.n)}}
 	in.Self, in.Name = "sip:"+in.Leg+"@example.com", in.Leg
+	in.Barred = rapid.IntRange(0, 19).Draw(t, "barred") == 0
 	switch rapid.IntRange(0, 9).Draw(t, "sort") {
 	case 0, 1, 2:
 		in.Referred, in.Parker = true, bob

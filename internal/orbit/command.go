@@ -21,6 +21,7 @@ var (
 	ErrPending  = errors.New("another change of the call is under way")
 	ErrTarget   = errors.New("not somebody whom a transfer may call")
 	ErrRefer    = errors.New("nobody there to be transferred")
+	ErrBarred   = errors.New("not somebody who may retrieve")
 )
 
 // Refusal is the error of an INVITE that was read as one for an orbit of ours.
@@ -51,6 +52,7 @@ type Invite struct {
 	Leg       string    // the new leg; also the id of the call it may become
 	To        string    // user part of the Request-URI, unescaped
 	Retrieve  bool      // ;operation=retrieve
+	Barred    bool      // whoever sent it may not retrieve
 	Replaces  *Replaces // nil if absent
 	Referred  bool      // a parker header was there: a transfer
 	Parker    string    // its URI, if a return may call it

@@ -25,6 +25,9 @@ func (s *State) invite(now time.Time, in Invite) (Change, error) {
 		return Change{}, fmt.Errorf("invite to %q: %w", in.To, ErrUnknown)
 	}
 	if code || in.Retrieve {
+		if in.Barred { // they do not learn either whether there is somebody
+			return Change{}, &Refusal{ext, "retrieve", ErrBarred}
+		}
 		e := s.head(ext)
 		if e == nil {
 			return Change{}, &Refusal{ext, "retrieve", ErrNothing}
@@ -39,6 +42,9 @@ func (s *State) invite(now time.Time, in Invite) (Change, error) {
 		return s.park(now, p, through, in)
 	}
 	if e, pressed := s.pressed(p, in); pressed {
+		if in.Barred { // nor are they parked, who wanted to fetch somebody
+			return Change{}, &Refusal{ext, "press", ErrBarred}
+		}
 		if e == nil {
 			return Change{}, &Refusal{ext, "press", ErrNothing}
 		}
@@ -85,6 +91,9 @@ func (s *State) pressed(p *place, in Invite) (*entry, bool) {
 func (s *State) replaces(now time.Time, in Invite) (Change, error) {
 	r := in.Replaces
 	if e := s.aliased(r); e != nil {
+		if in.Barred {
+			return Change{}, &Refusal{e.At, "press", ErrBarred}
+		}
 		return s.retrieve(now, e.Call, in), nil
 	}
 	e, err := s.replaceable(now, r)

@@ -199,6 +199,33 @@ func TestInviteOrder(t *testing.T) {
 			setup: func(t *testing.T, r *rig) { r.park(t, "a", "706") },
 			in:    func(r *rig) Invite { return Invite{To: "706", Shown: r.calls["a"].Alias().CallID} }, music: "never"},
 
+		{name: "barred: a code", err: ErrBarred,
+			setup: func(t *testing.T, r *rig) { r.park(t, "a", "701") },
+			in:    func(*rig) Invite { return Invite{To: "*4701", Barred: true} }},
+		{name: "barred: a code, where nobody is", err: ErrBarred,
+			in: func(*rig) Invite { return Invite{To: "*4701", Barred: true} }},
+		{name: "barred: operation=retrieve", err: ErrBarred,
+			setup: func(t *testing.T, r *rig) { r.park(t, "a", "701") },
+			in:    func(*rig) Invite { return Invite{To: "701", Retrieve: true, Barred: true} }},
+		{name: "barred: Replaces of an alias", err: ErrBarred,
+			setup: func(t *testing.T, r *rig) { r.park(t, "a", "701") },
+			in: func(r *rig) Invite {
+				return Invite{To: "701", Barred: true, Replaces: replaces(r.calls["a"].Alias(), false)}
+			}},
+		{name: "barred: a watcher's press is never parked", err: ErrBarred,
+			setup: func(t *testing.T, r *rig) { r.park(t, "a", "702") },
+			in: func(r *rig) Invite {
+				return Invite{To: "702", Barred: true, Shown: r.calls["a"].Alias().CallID}
+			}},
+		{name: "barred: press always", err: ErrBarred,
+			setup: func(t *testing.T, r *rig) { r.park(t, "a", "705") },
+			in:    func(*rig) Invite { return Invite{To: "705", Barred: true} }},
+		{name: "barred: a direct dial parks", in: func(*rig) Invite { return Invite{To: "702", Barred: true} }, music: "queue"},
+		{name: "barred: a transfer parks", in: func(*rig) Invite { return Invite{To: "701", Barred: true, Referred: true} }, music: "sales"},
+		{name: "barred: a consultation is completed",
+			setup: func(t *testing.T, r *rig) { r.park(t, "a", "701") },
+			in:    func(*rig) Invite { return Invite{To: "701", Barred: true, Replaces: &Replaces{Leg: "a"}} }, music: "sales"},
+
 		{name: "an unknown orbit", in: func(*rig) Invite { return Invite{To: "799", Referred: true} }, err: ErrUnknown},
 		{name: "no user at all", in: func(*rig) Invite { return Invite{} }, err: ErrUnknown},
 		{name: "a disabled orbit", in: func(*rig) Invite { return Invite{To: "704", Referred: true} }, err: ErrUnknown},

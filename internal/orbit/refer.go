@@ -13,6 +13,7 @@ type Refer struct {
 	To       string    // user part of the target, unescaped
 	Ours     bool      // the target's host is ours
 	Retrieve bool      // ;operation=retrieve
+	Barred   bool      // the leg's party may not retrieve
 	Replaces *Replaces // whose place the target has in mind; nil if absent
 	Target   string    // the target's URI, if a transfer may call it; else ""
 	Carries  Reference // of the INVITE that follows, if one does
@@ -85,6 +86,8 @@ func (s *State) refer(now time.Time, in Refer) (Change, error) {
 	}
 	ext, code := s.route(in.To)
 	switch {
+	case in.Barred && in.Replaces != nil && s.aliased(in.Replaces) != nil:
+		return refuse(ErrBarred)
 	case in.Replaces != nil && s.aliased(in.Replaces) != nil:
 		return s.fetch(e.Call, s.aliased(in.Replaces).Call, in)
 	case in.Replaces != nil && in.Replaces.Leg != "":
@@ -95,6 +98,8 @@ func (s *State) refer(now time.Time, in Refer) (Change, error) {
 		return refuse(ErrReplaces)
 	case !code && !in.Retrieve:
 		return s.move(now, e.Call, ext, in)
+	case in.Barred:
+		return refuse(ErrBarred)
 	}
 	head := s.head(ext)
 	if head == nil {

@@ -22,6 +22,7 @@ type lamps struct {
 	mu    sync.Mutex
 	shown map[string]string   // by resource; there is one if it is there
 	lists map[string][]string // by name
+	user  string              // who was told last, by the name that they proved
 }
 
 func (l *lamps) Resolve(user string) (string, bool) {
@@ -35,6 +36,7 @@ func (l *lamps) Document(resource string, p Params) (Document, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	shown, ok := l.shown[resource]
+	l.user = p.User
 	body := fmt.Sprintf("version=%d shown=-%s entity=%s", p.Version, shown, p.Entity)
 	return Document{Body: []byte(body), ContentType: p.Accept, Shown: shown}, ok
 }

@@ -53,6 +53,7 @@ type Params struct {
 	Version  uint32 // of the subscription: 0, 1, 2, ...
 	Target   string // a URI that reaches this server and names the resource
 	Watcher  string // From URI
+	User     string // the name that the watcher has authenticated with; "" = nobody asked
 	Agent    string // User-Agent of the SUBSCRIBE
 	Reliable bool   // TCP or TLS: size does not matter
 }

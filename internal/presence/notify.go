@@ -127,7 +127,7 @@ func (s *sub) notify(now time.Time) {
 
 func (s *sub) params() Params {
 	return Params{Event: s.rec.Event, Accept: s.rec.Accept, Entity: s.rec.Entity, Version: s.rec.Version,
-		Target: s.contactURI(), Watcher: s.rec.From, Agent: s.rec.Agent, Reliable: s.rec.Dialog.Flow.Network != "udp"}
+		Target: s.contactURI(), Watcher: s.rec.From, User: s.rec.By, Agent: s.rec.Agent, Reliable: s.rec.Dialog.Flow.Network != "udp"}
 }
 
 func (s *sub) contactURI() string {

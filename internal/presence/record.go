@@ -24,6 +24,7 @@ type Subscription struct {
 	Since    time.Time     `json:"since"`
 	Expires  time.Time     `json:"expires"`
 	From     string        `json:"from"`
+	By       string        `json:"by,omitempty"` // the name that they have authenticated with; "" = nobody asked
 	Contact  string        `json:"contact"`
 	Instance string        `json:"instance,omitempty"` // RFC 5626 4.1
 	Agent    string        `json:"agent,omitempty"`    // User-Agent

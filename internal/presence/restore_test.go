@@ -69,6 +69,28 @@ func TestRestart(t *testing.T) {
 	})
 }
 
+// What somebody may see is a matter of the name that they proved when they subscribed,
+// also after a restart.
+func TestRestartKnowsWhoAuthenticated(t *testing.T) {
+	journaled(t, func(b *bed) {
+		p := b.watch("192.0.2.9:5060")
+		b.kill()
+		for id, text := range b.disk.durable {
+			b.disk.durable[id] = []byte(strings.Replace(string(text), `"from":`, `"by":"200","from":`, 1))
+		}
+		b.start()
+		pass(100 * time.Millisecond)
+		if b.src.user != "200" {
+			t.Errorf("%q is told", b.src.user)
+		}
+		p.subscribe("sip:701@192.0.2.1") // within a dialog nobody is asked again
+		pass(100 * time.Millisecond)
+		if b.crash(); b.src.user != "200" || p.reply().StatusCode != 200 {
+			t.Errorf("%q is told", b.src.user)
+		}
+	})
+}
+
 // A 200 that was lost with the server: the phone sends its SUBSCRIBE again, and
 // is answered within the dialog in which it may have been told something already.
 func TestLost200(t *testing.T) {

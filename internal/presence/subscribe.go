@@ -162,7 +162,7 @@ func (s *Subscription) watcher(r *sipua.Request) *refusal {
 	if from == nil {
 		return refuse(sip.StatusBadRequest, "from")
 	}
-	s.From, s.Contact = from.Address.String(), c.URI.String()
+	s.From, s.By, s.Contact = from.Address.String(), r.User, c.URI.String()
 	s.Instance, _ = c.Params.Get("+sip.instance")
 	s.Agent, _ = sipua.Header(r.Request, "user-agent")
 	if len(s.Agent) > maxField {

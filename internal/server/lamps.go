@@ -1,7 +1,6 @@
 package server
 
 import (
-	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -13,9 +12,9 @@ import (
 
 // lamps are the documents of orbits. It implements presence.Source and presence.Lists.
 type lamps struct {
-	world    *world
-	profiles atomic.Pointer[map[string]blf.Profile]
-	listing  atomic.Pointer[listing]
+	world   *world
+	looks   atomic.Pointer[looks]
+	listing atomic.Pointer[listing]
 }
 
 // sight is a view, and the documents that it was rendered in: nothing is ever
@@ -61,26 +60,26 @@ func newLamps(c *config.Config, w *world) *lamps {
 	return l
 }
 
-// use has documents follow a configuration. It returns the orbits whose lamps
+// use has documents follow a configuration. It returns the orbits whose lamps may
 // look different now. One that is configured no more looks as it did while there
 // are calls in it.
 func (l *lamps) use(c *config.Config) (changed []string) {
-	profiles := make(map[string]blf.Profile, len(c.Orbits))
-	for i := range c.Orbits {
-		profiles[c.Orbits[i].Extension] = blf.Profile{Confirmed: strings.EqualFold(c.Orbits[i].Lamp.State, "confirmed")}
-	}
-	if old := l.profiles.Load(); old != nil {
-		for ext, before := range *old {
-			p, stays := profiles[ext]
+	next := newLooks(c)
+	if old := l.looks.Load(); old != nil {
+		for ext, before := range old.orbits {
+			now, stays := next.orbits[ext]
 			switch {
-			case stays && before != p:
+			case stays && before != now:
 				changed = append(changed, ext)
 			case !stays && l.world.sight(ext) != nil:
-				profiles[ext] = before
+				next.orbits[ext] = before
 			}
 		}
+		if !old.same(next) {
+			changed = l.world.seen()
+		}
 	}
-	l.profiles.Store(&profiles)
+	l.looks.Store(next)
 	return changed
 }
 
@@ -103,7 +102,7 @@ func (l *lamps) Document(resource string, p presence.Params) (presence.Document,
 	if !ok {
 		v = &nowhere
 	}
-	style := blf.Style{Type: blf.TypeOf(p.Accept), Profile: (*l.profiles.Load())[resource]}
+	style := l.looks.Load().style(resource, blf.TypeOf(p.Accept), p)
 	fill := blf.Fill{Entity: p.Entity, Version: p.Version, Target: p.Target}
 	body := v.in(style).Append(make([]byte, 0, docRoom), fill)
 	if len(body) > blf.DefaultLimit && !p.Reliable {

@@ -64,7 +64,7 @@ func orbitSettings(o *config.Orbit) orbit.Orbit {
 func (s *Server) policy(c *config.Config) *leg.Policy {
 	return &leg.Policy{
 		Domains: c.SIP.Domains, Trusted: c.Access.Trusted, ReturnUsers: c.Access.ReturnUsers,
-		ReferUsers: c.Access.ReferUsers, Advertise: advertised(c.SIP.Advertise),
+		ReferUsers: c.Access.ReferUsers, RetrieveUsers: c.Access.RetrieveUsers, Advertise: advertised(c.SIP.Advertise),
 		OutboundProxy: c.SIP.OutboundProxy, ParkerHeaders: c.Park.ParkerHeaders,
 		Codecs: c.Media.Codecs, MediaAddress: c.Media.Address, KeepAlive: c.Park.Keepalive,
 		Own: s.own(), Listener: s.listener,

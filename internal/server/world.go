@@ -1,6 +1,7 @@
 package server
 
 import (
+	"maps"
 	"slices"
 	"sync"
 
@@ -58,6 +59,13 @@ func (w *world) sight(ext string) *sight {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
 	return w.views[ext]
+}
+
+// seen are the orbits and pools that there are, in no order.
+func (w *world) seen() []string {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	return slices.Collect(maps.Keys(w.views))
 }
 
 // Tell implements orbit.World.

@@ -114,6 +114,41 @@ func TestStrangersAreServedWithAPassword(t *testing.T) {
 	}
 }
 
+// Who may retrieve is a matter of the name that somebody has proved, whatever they
+// call themselves.
+func TestWhoeverAuthenticatesMayRetrieveByThatName(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.start(fmt.Sprintf(strangers, "", hash("SHA-256", "bob:parkd:hashed")) + "  retrieve_users: ^bob$\n")
+	// Ann has bob's password, and somebody who calls himself bob has not.
+	ann, eve := s.phone("ann", "udp", s.host+":5060"), s.phone("bob", "udp", s.host+":5060")
+	asBob, asAnn := login{"bob", "hashed", "SHA-256"}, login{"ann", "s3cret:&", "SHA-256"}
+	in := func(p *live.Phone, l login, to string) *live.Call {
+		c := p.Invite(to, live.Offer{})
+		c.Retry(l.answer(t, c.Expect(401), "INVITE", p.At(to)))
+		return c
+	}
+	watch := func(p *live.Phone, l login) live.Note {
+		w := p.Watch("701")
+		w.Retry(l.answer(t, p.Expect(w.Asked, 401), "SUBSCRIBE", p.At("701")))
+		w.Served()
+		return w.Shows("early")
+	}
+	parked := in(eve, asAnn, "701")
+	parked.Answered()
+	if n := watch(ann, asBob); n.Call == "" || n.Remote != "BOB" {
+		t.Errorf("bob by his password is shown %+v", n)
+	}
+	if n := watch(eve, asAnn); n.Call != "" || n.Remote != "" {
+		t.Errorf("bob by his word is shown %+v", n)
+	}
+	in(eve, asAnn, "*4701").Expect(403)
+	fetched := in(ann, asBob, "*4701")
+	fetched.Answered()
+	fetched.Bye()
+	parked.Over()
+}
+
 func TestStrangersWithAWrongPasswordAreNotServed(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
