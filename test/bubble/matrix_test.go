@@ -25,6 +25,7 @@ type script struct {
 
 var scripts = map[string]script{
 	"park, press, hang up":        {play: pressed},
+	"presence, a call fetches":    {play: fetchedByPresence},
 	"park, return, answer":        {play: returned},
 	"park, return, busy, fetch":   {play: refusedThenFetched},
 	"park, return, 302, answer":   {play: movedThenAnswered},
@@ -129,6 +130,21 @@ func pressed(s *kit.Site) {
 	fetched := bob.Call("701", phone.Opts{Replaces: lamp.Replaces(false)})
 	joined(s, fetched, parked)
 	watch.Await(trouble, "terminated")
+	hangup(parked, fetched)
+	watch.Refresh(0).Expect(200)
+	watch.AwaitEnd(trouble)
+}
+
+func fetchedByPresence(s *kit.Site) {
+	alice, bob := s.Phone("alice"), s.Phone("bob")
+	watch := bob.Watch("701", 3600, "Event: presence", "Accept: application/pidf+xml", "User-Agent: Linphone/5.1.65")
+	watch.Expect(200)
+	parked := park(alice, bob)
+	watch.Await(trouble, "busy")
+	time.Sleep(trouble) // the 200 that says so has come
+	fetched := bob.Call("701", phone.Opts{})
+	joined(s, fetched, parked)
+	watch.Await(trouble, "open")
 	hangup(parked, fetched)
 	watch.Refresh(0).Expect(200)
 	watch.AwaitEnd(trouble)

@@ -87,3 +87,28 @@ func TestPresenceOfAPoolAndOfAnOrbitThatGoes(t *testing.T) {
 		of700.Refresh(0).Expect(200)
 	})
 }
+
+// A softphone is told by the next server, in its old dialog and in the type that it
+// takes, what it showed before, and refreshes as if nothing had been.
+func TestPresenceOutlivesTheServer(t *testing.T) {
+	t.Parallel()
+	kit.RunCut(t, kit.Plan{}, func(s *kit.Site) {
+		alice, bob, carol := s.Phone("alice"), s.Phone("bob"), s.Phone("carol")
+		watch := carol.Watch("701", 3600, "Event: presence", "Accept: application/xpidf+xml")
+		watch.Expect(200)
+		parked := park(alice, bob)
+		watch.Await(lit, "busy")
+		before := len(watch.Lamps())
+		s.Crash(time.Second)
+		s.Wait(2 * time.Second)
+		all := watch.Lamps()
+		if len(all) <= before || all[len(all)-1].Dialog != "busy" || all[len(all)-1].CSeq <= all[before-1].CSeq {
+			s.T.Errorf("told %+v", all[before-1:])
+		}
+		fetched := carol.Call("701", phone.Opts{})
+		talk(s, fetched, parked)
+		watch.Await(lit, "open")
+		goodbye(s, fetched, parked)
+		watch.Refresh(0).Expect(200)
+	})
+}
