@@ -1,10 +1,6 @@
 package blf
 
-import (
-	"strconv"
-
-	"github.com/beevik/etree"
-)
+import "strconv"
 
 const rlmiNamespace = "urn:ietf:params:xml:ns:rlmi"
 
@@ -24,37 +20,46 @@ type Member struct {
 	CID      string // Content-ID of its document; "" = that is to follow
 }
 
+// memberRoom is what most members take, in bytes.
+const memberRoom = 160
+
 // RLMI renders the root document of a list's NOTIFY (application/rlmi+xml). A
 // member whose document is to follow has no instance yet, which RFC 4662 5.3
-// allows in full state too.
+// allows in full state too. There is no XML declaration: it would say nothing new,
+// and a datagram has little room.
 func RLMI(r Roll) []byte {
-	doc := etree.NewDocument()
-	doc.WriteSettings = etree.WriteSettings{CanonicalText: true, CanonicalAttrVal: true}
-	// No XML declaration: it would say nothing new, and a datagram has little room.
-	list := doc.CreateElement("list")
-	list.CreateAttr("xmlns", rlmiNamespace)
-	list.CreateAttr("uri", r.URI)
-	list.CreateAttr("version", strconv.FormatUint(uint64(r.Version), 10))
-	list.CreateAttr("fullState", strconv.FormatBool(r.Full))
+	b := make([]byte, 0, memberRoom*(len(r.Members)+1))
+	attr := func(name, value string) {
+		b = append(append(append(b, ' '), name...), '=', '"')
+		b = append(appendEscaped(b, value, true), '"')
+	}
+	b = append(b, "<list"...)
+	attr("xmlns", rlmiNamespace)
+	attr("uri", r.URI)
+	attr("version", strconv.FormatUint(uint64(r.Version), 10))
+	attr("fullState", strconv.FormatBool(r.Full))
+	b = append(b, '>')
 	for i := range r.Members {
 		m := &r.Members[i]
-		e := list.CreateElement("resource")
-		e.CreateAttr("uri", m.URI)
-		if name := label(m.Name); name != "" {
-			e.CreateElement("name").SetText(name)
-		}
-		if m.CID == "" {
+		b = append(b, "<resource"...)
+		attr("uri", m.URI)
+		name := label(m.Name)
+		if name == "" && m.CID == "" {
+			b = append(b, "/>"...)
 			continue
 		}
-		// RFC 4662 5.5: an active instance has its document in this NOTIFY.
-		instance := e.CreateElement("instance")
-		instance.CreateAttr("id", m.Instance)
-		instance.CreateAttr("state", "active")
-		instance.CreateAttr("cid", m.CID)
+		b = append(b, '>')
+		if name != "" {
+			b = append(appendEscaped(append(b, "<name>"...), name, false), "</name>"...)
+		}
+		if m.CID != "" { // RFC 4662 5.5: an active instance has its document in this NOTIFY
+			b = append(b, "<instance"...)
+			attr("id", m.Instance)
+			attr("state", "active")
+			attr("cid", m.CID)
+			b = append(b, "/>"...)
+		}
+		b = append(b, "</resource>"...)
 	}
-	body, err := doc.WriteToBytes()
-	if err != nil {
-		return nil // a bytes.Buffer does not fail
-	}
-	return body
+	return append(b, "</list>"...)
 }

@@ -31,6 +31,8 @@ const maxFlights = 8
 // members its watcher is to be told of. What an unanswered NOTIFY told is told
 // again with the next.
 type list struct {
+	head, tail string // of the members' URIs
+
 	mu   sync.Mutex          // leaf
 	news map[string]struct{} // members that have changed
 	anew bool                // the list is another one
@@ -50,8 +52,10 @@ type membership struct {
 	first, next uint32 // versions of its documents: the first one names the instance
 }
 
-func newList() *list {
-	return &list{news: map[string]struct{}{}, members: map[string]membership{}, full: true}
+func newList(uri string) *list {
+	l := &list{news: map[string]struct{}{}, members: map[string]membership{}, full: true}
+	l.head, l.tail = around(uri)
+	return l
 }
 
 // mark notes that a member has a newer state, or that the list is another one.
@@ -239,7 +243,7 @@ func (s *sub) whole(p *page) bool {
 	p.roll.Full = true
 	names := 0
 	for i, m := range members {
-		e := RollEntry{URI: s.uriOf(m.Resource), Name: m.Name}
+		e := RollEntry{URI: s.list.uriOf(m.Resource), Name: m.Name}
 		p.roll.Resources = append(p.roll.Resources, e)
 		p.at[m.Resource] = i
 		p.size += resourceSize + len(e.URI)
@@ -262,7 +266,7 @@ func (s *sub) whole(p *page) bool {
 func (s *sub) fill(p *page) bool {
 	limit := s.listLimit()
 	for _, m := range s.list.due {
-		uri := s.uriOf(m)
+		uri := s.list.uriOf(m)
 		version, instance := s.list.version(m)
 		d, ok := s.n.o.Source.Document(m, s.memberParams(m, uri, version))
 		if !p.roll.Full && (!ok || !s.list.members[m].in) {

@@ -385,3 +385,18 @@ func TestListIsTraced(t *testing.T) {
 		compare(t, got, []string{"notify 1  0 " + p.user, "answer 1  200 " + p.user, "notify 3 joe 0 " + p.user, "answer 3 joe 200 " + p.user})
 	})
 }
+
+func TestMembersURIs(t *testing.T) {
+	for list, want := range map[string]string{
+		"sip:orbits@192.0.2.1":                           "sip:701@192.0.2.1",
+		"sip:orbits@Park.Example.com:5062;transport=tcp": "sip:701@Park.Example.com:5062",
+		"sips:orbits;a=b@[2001:db8::1]:5061?x=y":         "sips:701@[2001:db8::1]:5061",
+	} {
+		if got := newList(list).uriOf("701"); got != want {
+			t.Errorf("%s in %s", got, list)
+		}
+	}
+	if got := newList("sip:orbits@192.0.2.1").uriOf("*7#"); got != "sip:*7%23@192.0.2.1" { // RFC 3261 25.1
+		t.Error(got)
+	}
+}

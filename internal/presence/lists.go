@@ -10,7 +10,7 @@ import (
 	"github.com/emiago/sipgo/sip"
 )
 
-// eventlist is the option tag of RFC 4662 7.1.
+// eventlist is the option tag of lists (RFC 4662 4.1).
 const eventlist = "eventlist"
 
 const statusExtensionRequired = 421 // RFC 3261 21.4.16
@@ -113,15 +113,21 @@ func takesLists(r *sipua.Request) bool {
 // no more. It does not block.
 func (n *Notifier) ListChanged(list string) { n.Changed(topicOf(list)) }
 
-// uriOf is the URI of a member: that of the list, with the member's name.
-func (s *sub) uriOf(member string) string {
-	var list sip.Uri
-	if err := sip.ParseUri(s.rec.Entity, &list); err != nil { // it was one when it came
-		return s.rec.Entity
+// around is what stands around the user in the URIs of a list's members: as in that
+// of the list, but for its parameters.
+func around(list string) (head, tail string) {
+	scheme, rest, _ := strings.Cut(list, ":")
+	if at := strings.LastIndexByte(rest, '@'); at >= 0 {
+		rest = rest[at+1:]
 	}
-	u := sip.Uri{Scheme: list.Scheme, User: sipua.EscapeUser(member), Host: list.Host, Port: list.Port}
-	return u.String()
+	if end := strings.IndexAny(rest, ";?"); end >= 0 {
+		rest = rest[:end]
+	}
+	return scheme + ":", "@" + rest
 }
+
+// uriOf is the URI of a member.
+func (l *list) uriOf(member string) string { return l.head + sipua.EscapeUser(member) + l.tail }
 
 // part is a document of a multipart body.
 type part struct {
@@ -166,6 +172,6 @@ func related(parts []part) (contentType string, body []byte) {
 		b.WriteString("\r\n")
 	}
 	b.WriteString("--" + boundary + "--\r\n")
-	// RFC 4662 4.5, RFC 2387 3.
+	// RFC 4662 5, RFC 2387 3.
 	return `multipart/related;type="` + parts[0].contentType + `";start="<` + parts[0].cid + `>";boundary="` + boundary + `"`, b.Bytes()
 }

@@ -189,7 +189,7 @@ func (n *Notifier) fan() {
 				}
 				n.alter(list, at)
 			}
-			clear(list)
+			clear(list[:cap(list)])
 		}
 		for s := n.window.next(time.Now()); s != nil; s = n.window.next(time.Now()) {
 			_ = s.queue.Do(s.admitted)

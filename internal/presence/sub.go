@@ -54,7 +54,7 @@ func newSub(n *Notifier, rec Subscription) *sub {
 	s := &sub{n: n, rec: rec, id: rec.Dialog.ID, ceil: ceilings{block: n.block}}
 	s.log = lines{s}
 	if rec.List {
-		s.list = newList()
+		s.list = newList(rec.Entity)
 	}
 	s.queue = dialog.NewQueue(dialog.QueueConfig{Overflow: s.overflow, Panic: func(v any, stack []byte) {
 		s.log.Error().Interface("panic", v).Bytes("stack", stack).Msg("panic in a subscription")
