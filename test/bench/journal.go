@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"runtime"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -28,11 +29,11 @@ func journal(o options) error {
 	var cpu [2]time.Duration
 	var rate [2]float64
 	for range turns { // in turn, so that all have the same weather
-		seldom, err := bareSyncs(o.disk, pause)
+		seldom, _, err := bareSyncs(o.disk, syncs, pause)
 		if err != nil {
 			return err
 		}
-		often, err := bareSyncs(o.disk, 0)
+		often, _, err := bareSyncs(o.disk, syncs, 0)
 		if err != nil {
 			return err
 		}
@@ -88,35 +89,37 @@ func measureKind(o options, kind string) (m measured, err error) {
 	return m, err
 }
 
-// bareSyncs tells how long the disk takes to write 4 KB in place and to sync,
-// with a pause between two.
-func bareSyncs(where string, pause time.Duration) (latencies, error) {
+// bareSyncs tells how long the disk takes to write 4 KB in place and to sync, n
+// times with a pause between two, and the CPU of each.
+func bareSyncs(where string, n int, pause time.Duration) (list latencies, cpu time.Duration, err error) {
 	const page, pages = 4096, 256
 	f, err := os.CreateTemp(where, "parkd-bench")
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	defer os.Remove(f.Name())
 	defer f.Close()
 	if _, err := f.Write(make([]byte, page*pages)); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	if err := f.Sync(); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	var list latencies
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	block := make([]byte, page)
-	for i := range syncs {
+	for i := range n {
 		time.Sleep(pause)
 		block[0] = byte(i)
-		begin := time.Now()
+		begin, before := time.Now(), spent()
 		if _, err := f.WriteAt(block, int64(i%pages)*page); err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		if err := unix.Fdatasync(int(f.Fd())); err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		list = append(list, time.Since(begin))
+		cpu += time.Duration(spent() - before)
 	}
-	return list, nil
+	return list, cpu / time.Duration(n), nil
 }

@@ -145,7 +145,37 @@ func (p *phones) watch(rate int, extension func(i int) string) error {
 	if failed != nil {
 		return failed
 	}
-	return p.wait("first NOTIFYs", 20*time.Second)
+	for range 20 {
+		err := p.wait("first NOTIFYs", time.Second)
+		if err == nil {
+			return nil
+		}
+		failed = err
+		if err := p.insist(extension); err != nil {
+			return err
+		}
+	}
+	return failed
+}
+
+// insist repeats the SUBSCRIBEs that are not answered, as phones do (RFC 3261
+// 17.1.2): a busy machine loses some.
+func (p *phones) insist(extension func(i int) string) error {
+	for i := range p.list {
+		p.mu.Lock()
+		h := &p.list[i]
+		lost := h.agreed < h.seq
+		if lost {
+			h.seq--
+		}
+		p.mu.Unlock()
+		if lost {
+			if err := p.subscribe(i, extension(i), 3600); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // expect begins to count who is told something.
