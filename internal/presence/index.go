@@ -45,6 +45,7 @@ type face struct {
 	next, prev         *sub               // in the chain of its watcher
 	place              [memberships]int32 // in each of them
 	first              uint32             // CSeq of the SUBSCRIBE that began it
+	listed             bool
 	network            string
 	remote             netip.AddrPort
 	lost               *link // where it is in index.lost; nil = nowhere
@@ -53,7 +54,6 @@ type face struct {
 	expires            time.Time
 	last               last
 	shown              map[string]string // of a list: as last.Shown, by member; nothing for ""
-	listed             bool
 }
 
 // last is what a watcher was told last, as in Lamp.

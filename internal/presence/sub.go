@@ -20,30 +20,30 @@ type sub struct {
 	face    face        // owned by index.mu
 	seat    seat        // owned by window.mu
 
-	// Owned by the queue.
+	// Owned by the queue. What is small stands together: there are ten thousand.
 	rec     Subscription
 	way     sipua.Way // of its NOTIFYs, if it needs no looking for
 	until   time.Time // Expires of the record
 	ceil    ceilings
 	kept    bool             // the journal has a record
 	busy    bool             // an answer waits for the journal
-	waiting []*sipua.Request // behind it
-	open    bool             // the 200 has been sent
-	visit   bool             // a fetch: not listed, not found by requests
-	closing string           // reason of the last NOTIFY; "" = active
 	gone    bool             // nothing happens any more
 	owed    bool             // a SUBSCRIBE, or the end, wants a document now
+	open    bool             // the 200 has been sent
+	silent  bool             // does not answer: single sends
+	lost    bool             // TCP, TLS: the last NOTIFY is not answered
+	sure    bool             // a request in the dialog came over Flow since that was opened
+	visit   bool             // a fetch: not listed, not found by requests
+	known   uint32           // LocalSeq when a SUBSCRIBE was answered last
+	waiting []*sipua.Request // behind the journal
+	closing string           // reason of the last NOTIFY; "" = active
 	since   time.Time        // the oldest change not told yet; zero = none
 	pace    pacer
 	held    time.Time     // no change is told before: Retry-After
 	retry   time.Time     // when the last state is told again; zero = it arrived
 	backoff time.Duration // between the last two retries
-	silent  bool          // does not answer: single sends
 	missed  int           // NOTIFYs in a row without an answer
 	sending *telling      // the last NOTIFY, until it is answered
-	lost    bool          // TCP, TLS: the last NOTIFY is not answered
-	sure    bool          // a request in the dialog came over Flow since that was opened
-	known   uint32        // LocalSeq when a SUBSCRIBE was answered last
 	timer   *dialog.Timer // for pump
 	expiry  *dialog.Timer
 	list    *list // nil = a single resource; never changes
