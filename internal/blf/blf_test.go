@@ -88,6 +88,7 @@ func goldens() []golden {
 			{name + "free", free, Style{Type: t}, fill()},
 			{name + "parked", parked, Style{Type: t}, fill()},
 			{name + "closed", parked, Style{Type: t, Profile: Profile{Closed: true}}, fill()},
+			{name + "number", parked, Style{Type: t, Identity: Number}, fill()},
 			{name + "withheld", parked, Style{Type: t, Identity: Withheld}, fill()},
 			{name + "queue-returning", queueBack, Style{Type: t}, fill()},
 			{name + "escaped", text, Style{Type: t}, entity},

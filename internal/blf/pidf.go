@@ -37,6 +37,9 @@ func presence(doc *etree.Element, v orbit.View, pr Profile, p parties, h holes) 
 		return
 	}
 	text := p.shown()
+	if text == "" && v.Head != nil && p.caller != anonymous {
+		text = label(userOf(p.caller)) // elsewhere the URI itself is shown
+	}
 	if text != "" {
 		root.CreateElement("note").SetText(text) // RFC 3863 4.1.6
 	}
