@@ -80,7 +80,7 @@ func (l *Leg) tellParty() {
 	contact := l.m.o.Endpoint.Contact(l.user, l.dialog.Flow)
 	req.AppendHeader(&contact)
 	req.AppendHeader(sip.NewHeader("Allow", allow))
-	req.AppendHeader(l.m.o.Endpoint.Supported())
+	req.AppendHeader(l.m.o.Endpoint.Asking())
 	l.session.current(req)
 	said := l.nameParty(req)
 	l.telling = true

@@ -169,7 +169,7 @@ func (l *Leg) invite(e orbit.Ring, to destination) *sip.Request {
 	begin(req, from, to.hops)
 	req.AppendHeader(&contact)
 	req.AppendHeader(sip.NewHeader("Allow", allow))
-	req.AppendHeader(l.m.o.Endpoint.Supported())
+	req.AppendHeader(l.m.o.Endpoint.Asking())
 	setReference(req, e.Refer)
 	if e.Person { // RFC 3841 and 3840: no mailbox takes the caller
 		req.AppendHeader(sip.NewHeader("Reject-Contact", `*;actor="msg-taker"`))

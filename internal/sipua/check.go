@@ -40,7 +40,8 @@ type refusal struct {
 // What the endpoint and the usages on it take.
 const (
 	allow     = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, NOTIFY, SUBSCRIBE, REFER"
-	supported = "replaces, timer, 100rel, from-change, norefersub, eventlist"
+	asking    = "replaces, timer, 100rel, from-change, norefersub" // in requests of ours
+	supported = asking + ", eventlist"
 	events    = "dialog, presence"
 )
 

@@ -71,5 +71,8 @@ func (e *Endpoint) Contact(user string, flow Flow) sip.ContactHeader {
 // usages on it take (RFC 3261 20.5).
 func (e *Endpoint) Allow() sip.Header { return sip.NewHeader("Allow", allow) }
 
-// Supported is the header of that name (RFC 3261 20.37).
+// Supported is the header of that name in a response (RFC 3261 20.37).
 func (e *Endpoint) Supported() sip.Header { return sip.NewHeader("Supported", supported) }
+
+// Asking is the same in a request: RFC 4662 4.1 has eventlist in none but SUBSCRIBE.
+func (e *Endpoint) Asking() sip.Header { return sip.NewHeader("Supported", asking) }
