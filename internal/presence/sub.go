@@ -126,7 +126,7 @@ func (s *sub) fetch(r *sipua.Request) {
 func (s *sub) Request(r *sipua.Request) {
 	switch {
 	case s.n.ctx.Err() != nil:
-		s.n.refused(r, closed())
+		s.n.refused(r, notYet())
 	case s.busy:
 		s.wait(r)
 	case s.gone || s.closing != "":
@@ -198,7 +198,7 @@ func (s *sub) unsubscribed(r *sipua.Request) {
 func (s *sub) renewed(r *sipua.Request, t terms) {
 	switch {
 	case s.n.ctx.Err() != nil:
-		s.n.refused(r, closed())
+		s.n.refused(r, notYet())
 		return
 	case s.gone || s.closing != "": // while the disk was at work
 		s.reply(r, sip.StatusCallTransactionDoesNotExists)

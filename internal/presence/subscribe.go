@@ -32,6 +32,13 @@ func closed() *refusal {
 	return refuse(sip.StatusTemporarilyUnavailable, "draining", sip.NewHeader("Retry-After", draining))
 }
 
+// notYet is the refusal of a request within a subscription after Close. It is a 500
+// (RFC 3261 21.5.1): 480 would end the subscription (RFC 6665 4.1.2.2), which is to
+// go on after a restart.
+func notYet() *refusal {
+	return refuse(sip.StatusInternalServerError, "draining", sip.NewHeader("Retry-After", draining))
+}
+
 // terms are what a SUBSCRIBE asks for.
 type terms struct {
 	event, id string
