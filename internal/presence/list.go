@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 
 	"parkd/internal/sipua"
@@ -334,7 +335,8 @@ func (s *sub) reliable() bool {
 		return false
 	}
 	transport, _ := sipua.URIParam(c.URI.UriParams, "transport")
-	return transport == "tcp" || transport == "tls"
+	// RFC 3261 19.1.4, 26.2.2: in whatever case, and sips means TLS.
+	return strings.EqualFold(transport, "tcp") || strings.EqualFold(transport, "tls") || c.URI.Scheme == "sips"
 }
 
 // memberParams are those of a member's document.
