@@ -13,7 +13,7 @@ type Type uint8
 // The types that a lamp may be told in.
 const (
 	DialogInfo Type = iota // RFC 4235 3.5: the default of Event dialog
-	PIDF                   // RFC 3856 6.4: the default of Event presence
+	PIDF                   // RFC 3856 6.5: the default of Event presence
 	XPIDF                  // what some old phones take in its place
 )
 
@@ -59,7 +59,7 @@ func Shown(v orbit.View) string {
 	return v.Head.Alias.CallID
 }
 
-// Document renders v in full (RFC 4235 4.1.1: state="full") within so many bytes;
+// Document renders v in full (RFC 4235 4.1: state="full") within so many bytes;
 // 0 is no limit. What does not fit is cut in this order: the caller's display
 // name, the orbit's name, the parameters of the caller's URI, that URI; never ids
 // or targets. So only an entity or target of many hundred bytes makes a document

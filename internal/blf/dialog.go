@@ -54,7 +54,7 @@ func stable(v orbit.View) string {
 	return v.Orbit
 }
 
-// identify writes the attributes of RFC 4235 4.1.2: the alias of this parking,
+// identify writes the attributes of RFC 4235 4.1.1: the alias of this parking,
 // never the ids of a real dialog. Whoever may not fetch the call gets none.
 func identify(dialog *etree.Element, v orbit.View, s Style) {
 	if a := v.Head.Alias; a.CallID == "" || s.Profile.Anonymous || s.Identity == Withheld {

@@ -43,7 +43,7 @@ func presence(doc *etree.Element, v orbit.View, pr Profile, p parties, h holes) 
 	if text != "" {
 		root.CreateElement("note").SetText(text) // RFC 3863 4.1.6
 	}
-	person := root.CreateElement("dm:person") // RFC 4479 4
+	person := root.CreateElement("dm:person") // RFC 4479 3.2, 5
 	person.CreateAttr("id", "caller")
 	person.CreateElement("rpid:activities").CreateElement("rpid:on-the-phone")
 	if text != "" {

@@ -24,7 +24,7 @@ type Member struct {
 const memberRoom = 160
 
 // RLMI renders the root document of a list's NOTIFY (application/rlmi+xml). A
-// member whose document is to follow has no instance yet, which RFC 4662 5.3
+// member whose document is to follow has no instance yet, which RFC 4662 4.5
 // allows in full state too. There is no XML declaration: it would say nothing new,
 // and a datagram has little room.
 func RLMI(r Roll) []byte {

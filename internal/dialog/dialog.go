@@ -220,7 +220,7 @@ func tagParam(tag string) sip.HeaderParams {
 }
 
 // refreshes are the requests that refresh the remote target (RFC 3261
-// 12.2.1.2, RFC 3311 5.1, RFC 5057 3, RFC 6665 4.4.1).
+// 12.2.1.2, RFC 3311 5.1, RFC 5057 3, RFC 6665 3.1, 3.2).
 var refreshes = map[sip.RequestMethod]bool{
 	sip.INVITE: true, sip.UPDATE: true, sip.SUBSCRIBE: true, sip.NOTIFY: true, sip.REFER: true,
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/emiago/sipgo/sip"
 )
 
-// eventlist is the option tag of lists (RFC 4662 4.1).
+// eventlist is the option tag of lists (RFC 4662 4.1, 8.1).
 const eventlist = "eventlist"
 
 const statusExtensionRequired = 421 // RFC 3261 21.4.16

@@ -138,8 +138,9 @@ func New(o Options) *Notifier {
 }
 
 // Close stops telling anybody anything; it must not be called from a queue.
-// Subscriptions stay as they are, in the journal too: their watchers are not
-// told that the server stops (RFC 6665 4.4.1 lets them refresh after a restart).
+// Subscriptions stay as they are, in the journal too, and go on after a restart:
+// their watchers are not told that the server stops (RFC 6665 4.4.2 leaves that to
+// us).
 func (n *Notifier) Close() {
 	n.stop()
 	n.done.Wait()

@@ -63,7 +63,8 @@ func (s *sub) outcome(t *telling, a sipua.Answer) {
 	s.n.index.note(s, func(l *last) { l.Answer = a.Code })
 	s.told(t, a)
 	wait, asked := waitOf(a)
-	// RFC 6665 4.2.2: with a Retry-After the NOTIFY has not failed for good.
+	// RFC 6665 4.2.2 has these codes end it. With a Retry-After the NOTIFY has not
+	// failed for good: so the RFC before that one had it (3265 3.2.2), and phones have.
 	switch {
 	case s.premature(a):
 		s.log.Debug().Msg("481 that may not be the watcher's")

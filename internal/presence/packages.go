@@ -2,7 +2,7 @@ package presence
 
 import "strings"
 
-// A pack is an event package that this notifier serves (RFC 6665 7.2): its
+// A pack is an event package that this notifier serves (RFC 6665 5.4): its
 // media types, the default first. Another package is another row.
 type pack struct {
 	name  string
@@ -11,7 +11,7 @@ type pack struct {
 
 var packs = []pack{
 	{name: "dialog", types: []string{"application/dialog-info+xml"}}, // RFC 4235 3.1, 3.5
-	// RFC 3856 6.1, 6.4; and what came before it.
+	// RFC 3856 6.1, 6.5; and what came before it.
 	{name: "presence", types: []string{"application/pidf+xml", "application/xpidf+xml"}},
 }
 

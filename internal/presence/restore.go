@@ -74,7 +74,7 @@ func (n *Notifier) restore(k *kept, now time.Time, shown map[shownBy]string) err
 	s.rec.Version, s.rec.Dialog.LocalSeq = m.version, m.seq
 	s.ceil, s.until, s.kept = c, k.Expires, n.o.Journal != nil
 	s.open = true
-	s.owe() // RFC 6665 4.4.1: a full state
+	s.owe() // RFC 4235 4.3: its version jumps, so it is a full state
 	if s.list != nil {
 		s.list.base = m.version // no version of a member has been above the list's
 	}
@@ -110,7 +110,7 @@ func (n *Notifier) restore(k *kept, now time.Time, shown map[shownBy]string) err
 }
 
 // Resume tells every restored watcher the state, in full and under a higher
-// version, in its old dialog (RFC 4235 4.1, RFC 6665 4.4.1): all within about a
+// version, in its old dialog (RFC 4235 4.3): all within about a
 // second, some each millisecond. Call it once, when the endpoint is ready.
 func (n *Notifier) Resume() {
 	n.backlog.add(n.restored, false)

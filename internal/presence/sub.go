@@ -130,7 +130,7 @@ func (s *sub) Request(r *sipua.Request) {
 	case s.busy:
 		s.wait(r)
 	case s.gone || s.closing != "":
-		s.reply(r, sip.StatusCallTransactionDoesNotExists) // RFC 6665 4.2.1.1
+		s.reply(r, sip.StatusCallTransactionDoesNotExists) // RFC 3261 12.2.2
 	case r.Method == sip.SUBSCRIBE:
 		s.refresh(r)
 	case r.Method == sip.OPTIONS:
@@ -235,7 +235,7 @@ func (s *sub) live(expires time.Duration) {
 	s.pump()
 }
 
-// expired: nobody refreshed it (RFC 6665 4.2.2).
+// expired: nobody refreshed it (RFC 6665 4.2.1.4).
 func (s *sub) expired() {
 	if s.gone || s.closing != "" {
 		return
