@@ -421,3 +421,51 @@ func TestMembersURIs(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// Changes keep to the pace while pieces of what was asked for go out.
+func TestListKeepsItsPaceBetweenPieces(t *testing.T) {
+	bubble(t, func(b *bed) {
+		b.office(30)
+		p := b.phone("192.0.2.9:5060")
+		p.headers = []string{"Supported: eventlist"}
+		p.answers(func(n notice, copies int) (int, string) {
+			if copies == 1 {
+				time.AfterFunc(200*time.Millisecond, func() { p.respond(n.req, 200, "", p.serverAddr()) })
+			}
+			return 0, ""
+		})
+		p.subscribe("sip:all@192.0.2.1")
+		for i := range 8 {
+			pass(150 * time.Millisecond)
+			b.park(fmt.Sprint(701+i%2), fmt.Sprint("ann", i))
+		}
+		pass(10 * time.Second)
+		var at []time.Time
+		for i, r := range p.rolls("") {
+			for _, m := range r.members {
+				if strings.HasPrefix(m.shown, "ann") {
+					at = append(at, p.got()[i].at)
+					break
+				}
+			}
+		}
+		if len(at) <= burst || len(at) > burst+4 {
+			t.Errorf("told at %v", at)
+		}
+		for i := burst; i < len(at); i++ {
+			if d := at[i].Sub(at[i-1]); d < apart-10*time.Millisecond {
+				t.Errorf("told after %v", d)
+			}
+		}
+		k := keys(p.rolls(""))
+		for n := range 30 {
+			want := ""
+			if n < 2 {
+				want = fmt.Sprint("ann", 6+n)
+			}
+			if got, ok := k[fmt.Sprint(701+n)]; !ok || got != want {
+				t.Errorf("%d shows %q", 701+n, got)
+			}
+		}
+	})
+}
