@@ -235,8 +235,9 @@ func (j *judge) state(t *talk, now time.Time, fresh bool, state string) {
 	}
 	left, err := strconv.Atoi(strings.TrimPrefix(state, "active;expires="))
 	real := t.expires.Sub(now).Seconds()
-	// After a restart it counts from the SUBSCRIBE, not from its 200. Timers go by a wheel of 10 ms.
-	if err != nil || float64(left) > real+1.02 || float64(left) < real-1 || t.leaves {
+	// RFC 6665 4.2.2: never longer than it is, but for the last second. After a restart
+	// it counts from the SUBSCRIBE, not from its 200. Timers go by a wheel of 10 ms.
+	if err != nil || float64(left) > max(1, real+0.02) || float64(left) < real-2 || t.leaves {
 		j.fault(t, "%s, with %.1f s left", state, real)
 	}
 }

@@ -164,13 +164,14 @@ func (s *sub) event() string {
 	return s.rec.Event + ";id=" + sipua.Clean(s.rec.EventID)
 }
 
-// state is the Subscription-State (RFC 6665 8.2.3), in whole seconds rounded up.
+// state is the Subscription-State (RFC 6665 8.2.3), in whole seconds; rounded up it
+// would lengthen the subscription (4.2.2).
 func (s *sub) state(now time.Time) string {
 	st := sipua.SubscriptionState{State: "active", Expires: -1, RetryAfter: -1}
 	if s.closing != "" {
 		st.State, st.Reason = "terminated", s.closing
 	} else {
-		st.Expires = int64(max(time.Second, s.rec.Expires.Sub(now)+time.Second-1) / time.Second)
+		st.Expires = int64(max(time.Second, s.rec.Expires.Sub(now)) / time.Second)
 	}
 	return st.String()
 }
