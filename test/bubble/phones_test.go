@@ -83,7 +83,8 @@ var keyPhones = []keyPhone{
 	},
 	{
 		snippet: "grandstream-gxp.xml", agent: "Grandstream GXP2170 1.0.11.64", expires: 3600, params: ";user=phone",
-		headers: []string{"Accept: application/dialog-info+xml, application/rlmi+xml, multipart/related", "Supported: path, replaces, norefersub",
+		// It names the extension of event lists whatever it watches.
+		headers: []string{"Accept: application/dialog-info+xml, multipart/related, application/rlmi+xml", "Supported: replaces, path, timer, eventlist",
 			`Contact: <sip:USER@ADDRESS>;reg-id=1;+sip.instance="<urn:uuid:00000000-0000-1000-8000-000B82A1B2C3>"`},
 		presses: []string{pressCode}, code: regexp.MustCompile(`<P1347>(.+)</P1347>`),
 	},

@@ -38,7 +38,7 @@ type RollMember struct {
 var listHeaders = []string{"Supported: eventlist",
 	"Accept: application/dialog-info+xml, multipart/related, application/rlmi+xml"}
 
-func isList(headers []string) bool {
+func readsLists(headers []string) bool {
 	v, _ := header(headers, "Supported")
 	return strings.Contains(v, "eventlist")
 }

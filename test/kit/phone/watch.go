@@ -14,13 +14,15 @@ import (
 // Sub is a subscription of the phone's.
 type Sub struct {
 	p      *Phone
-	list   bool // it subscribes to event lists
+	able   bool // it said that it can read event lists
 	dialog dialog
 	Tx     *Tx // the latest SUBSCRIBE
 
 	about []string // Event and Accept, where they are not those of a lamp
 
 	// Guarded by the phone's lock.
+	told  bool // it has had a NOTIFY
+	list  bool // which was that of an event list
 	lamps []Lamp
 	rolls []Roll // of an event list
 	key   string // of an event list: the member whose documents are in lamps
@@ -50,7 +52,7 @@ type Lamp struct {
 func (p *Phone) Watch(to string, expires int, headers ...string) *Sub {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s := &Sub{p: p, dialog: *p.dialogTo(to, headers), list: isList(headers)}
+	s := &Sub{p: p, dialog: *p.dialogTo(to, headers), able: readsLists(headers)}
 	for _, name := range []string{"Event", "Accept", "Supported"} {
 		if value, ok := header(headers, name); ok {
 			s.about = append(s.about, name+": "+value)
@@ -125,9 +127,14 @@ func (p *Phone) notified(s *served, code int) {
 	p.answer(s, 481)
 }
 
-// take takes a NOTIFY, which must be one of the kind that was subscribed to.
+// take takes a NOTIFY. Whether the subscription is to a list shows by the first one,
+// and cannot change (RFC 4662 4.5); nobody gets a list who cannot read it (4.1).
 func (s *Sub) take(m *wire.Message) error {
-	if s.list {
+	list := m.Get("Require") == "eventlist"
+	if list && !s.able || s.told && list != s.list {
+		return fmt.Errorf("list %v, the NOTIFY before %v", list, s.list)
+	}
+	if s.told, s.list = true, list; list {
 		r, err := ReadRoll(m)
 		if err == nil {
 			s.rolls = append(s.rolls, r)
