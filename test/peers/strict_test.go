@@ -105,17 +105,31 @@ func TestStrictSubscriber(t *testing.T) {
 	}
 }
 
-// The same with an event list: full at first, then what has changed.
+// The same with an event list: full at first, then what has changed. On UDP all are
+// named first, and told of one by one.
 func TestStrictSubscriberOfAList(t *testing.T) {
-	s := newStrictScene(t, "sipp")
-	s.shows("npm sip", readsStrictly)
-	p := s.parkd(config{orbits: `[{extension: 701-702}]`})
-	w := s.strict(hostPhone, "tcp", "list", "orbits", p.sip)
-	w.told("full 701 terminated, 702 terminated active")
-	parked := s.sipp(sippOptions{name: "ann", scenario: "parked", host: hostPhone + 1, to: p.sip, data: ann("702", p.sip, "")})
-	w.told("partial 702 early active")
-	p.remove(p.holds("702", 1).Calls[0].ID)
-	parked.passes()
-	w.told("partial 702 terminated active")
-	w.leaves("full 701 terminated, 702 terminated")
+	for transport, row := range map[string]struct {
+		first []string
+		dark  int // how often 702 is told dark by itself
+		last  string
+	}{
+		"tcp": {[]string{"full 701 terminated, 702 terminated"}, 1, "full 701 terminated, 702 terminated"},
+		"udp": {[]string{"full ", "partial 701 terminated", "partial 702 terminated"}, 2, "full "},
+	} {
+		t.Run(transport, func(t *testing.T) {
+			s := newStrictScene(t, "sipp")
+			s.shows("npm sip", readsStrictly)
+			p := s.parkd(config{orbits: `[{extension: 701-702}]`})
+			w := s.strict(hostPhone, transport, "list", "orbits", p.sip)
+			for _, shows := range row.first {
+				w.told(shows + " active")
+			}
+			parked := s.sipp(sippOptions{name: "ann", scenario: "parked", host: hostPhone + 1, to: p.sip, data: ann("702", p.sip, "")})
+			w.told("partial 702 early active")
+			p.remove(p.holds("702", 1).Calls[0].ID)
+			parked.passes()
+			w.expect(s, "NOTIFY partial 702 terminated active\n", row.dark)
+			w.leaves(row.last)
+		})
+	}
 }
