@@ -3,6 +3,7 @@ package server
 import (
 	"sync"
 	"sync/atomic"
+	"weak"
 
 	"parkd/internal/blf"
 	"parkd/internal/config"
@@ -26,10 +27,11 @@ type sight struct {
 	docs []rendered
 }
 
-// rendered is a document of a style.
+// rendered is a document of a style. It goes with the next collection of garbage
+// once everybody has been told: most lamps are quiet most of the time.
 type rendered struct {
 	style    blf.Style
-	template *blf.Template
+	template weak.Pointer[blf.Template]
 }
 
 // maxRendered bounds the styles that are kept of a view; there are more only where
@@ -41,15 +43,22 @@ func (s *sight) in(style blf.Style) *blf.Template {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range s.docs {
-		if s.docs[i].style == style {
-			return s.docs[i].template
+		d := &s.docs[i]
+		if d.style != style {
+			continue
 		}
+		t := d.template.Value()
+		if t == nil {
+			t = blf.New(s.View, style)
+			d.template = weak.Make(t)
+		}
+		return t
 	}
 	if len(s.docs) >= maxRendered {
 		s.docs = s.docs[:0]
 	}
 	t := blf.New(s.View, style)
-	s.docs = append(s.docs, rendered{style, t})
+	s.docs = append(s.docs, rendered{style, weak.Make(t)})
 	return t
 }
 

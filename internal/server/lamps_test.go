@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -40,6 +41,25 @@ func TestDocumentsAreShared(t *testing.T) {
 	l.Document("701", presence.Params{Agent: "Twinkle/1"})
 	if n := len(w.views["701"].docs); n != 3 {
 		t.Errorf("%d documents rendered for three kinds", n)
+	}
+}
+
+// A document is kept while somebody is told, and costs nothing afterwards.
+func TestDocumentsOfQuietLampsAreNotKept(t *testing.T) {
+	_, w := bulb(config.Default())
+	v := w.views["701"]
+	first := v.in(blf.Style{})
+	runtime.GC()
+	if again := v.in(blf.Style{}); again != first {
+		t.Error("rendered anew while it was in use")
+	}
+	runtime.KeepAlive(first)
+	runtime.GC()
+	if v.docs[0].template.Value() != nil {
+		t.Error("kept")
+	}
+	if again := v.in(blf.Style{}); again == nil || len(v.docs) != 1 {
+		t.Errorf("%v, %d documents", again, len(v.docs))
 	}
 }
 

@@ -112,3 +112,15 @@ func TestPresenceOutlivesTheServer(t *testing.T) {
 		watch.Refresh(0).Expect(200)
 	})
 }
+
+// Whoever asks what we can do hears of the same packages as whoever asked for another.
+func TestEventPackagesAreNamedAlike(t *testing.T) {
+	run(t, func(s *kit.Site) {
+		alice := s.Phone("alice")
+		asked := alice.Request("OPTIONS", "701", nil, "").Expect(200).Get("Allow-Events")
+		refused := alice.Watch("701", 3600, "Event: weather").Expect(489).Get("Allow-Events")
+		if asked != refused || asked != "dialog, presence" {
+			s.T.Errorf("%q in general, %q to whoever asked", asked, refused)
+		}
+	})
+}
