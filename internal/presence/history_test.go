@@ -226,7 +226,7 @@ func (a *act) do(i int, s step) {
 	case "crash":
 		a.crash(s.after)
 	case "slow disk":
-		a.b.disk.set(func(d *disk) { d.delay = 300 * time.Millisecond })
+		a.b.disk.set(func(d *disk) { d.delay = slowest })
 	case "fast disk":
 		a.b.disk.set(func(d *disk) { d.delay = 0 })
 	case "settle":
