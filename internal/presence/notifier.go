@@ -110,6 +110,7 @@ type Notifier struct {
 	block    uint32        // of ceilings
 	every    atomic.Int64  // interval of keep-alives
 	flows    chan struct{} // 1: see what is to be kept alive
+	ending   atomic.Bool
 }
 
 // New starts a notifier; Close ends it.

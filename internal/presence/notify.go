@@ -91,7 +91,7 @@ func (s *sub) notify(now time.Time) {
 	if !ok && s.closing == "" { // RFC 6665 4.1.3
 		s.n.index.drop(s)
 		s.expiry.Stop()
-		s.closing = "noresource"
+		s.closing = noResource
 		s.step(Step{Kind: StepEnded, Detail: "there is no such orbit any more"})
 	}
 	wire := s.write(t, doc, now)
@@ -164,14 +164,10 @@ func (s *sub) event() string {
 	return s.rec.Event + ";id=" + sipua.Clean(s.rec.EventID)
 }
 
-// state is the Subscription-State (RFC 6665 8.2.3), in whole seconds; rounded up it
-// would lengthen the subscription (4.2.2).
+// state is the Subscription-State (RFC 6665 8.2.3).
 func (s *sub) state(now time.Time) string {
-	st := sipua.SubscriptionState{State: "active", Expires: -1, RetryAfter: -1}
 	if s.closing != "" {
-		st.State, st.Reason = "terminated", s.closing
-	} else {
-		st.Expires = int64(max(time.Second, s.rec.Expires.Sub(now)) / time.Second)
+		return terminated(s.closing)
 	}
-	return st.String()
+	return active(s.rec.Expires.Sub(now))
 }

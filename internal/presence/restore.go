@@ -80,7 +80,7 @@ func (n *Notifier) restore(k *kept, now time.Time, shown map[shownBy]string) err
 	}
 	n.restored = append(n.restored, s)
 	if late >= 0 {
-		s.closing = "timeout"
+		s.closing = timedOut
 		s.erase()
 		return nil
 	}

@@ -37,6 +37,7 @@ type sub struct {
 	known   uint32           // LocalSeq when a SUBSCRIBE was answered last
 	waiting []*sipua.Request // behind the journal
 	closing string           // reason of the last NOTIFY; "" = active
+	parted  func()           // is called when nothing happens any more; nil = by nobody
 	since   time.Time        // the oldest change not told yet; zero = none
 	pace    pacer
 	held    time.Time     // no change is told before: Retry-After
@@ -119,7 +120,7 @@ func (s *sub) repeat(r *sipua.Request) *refusal {
 func (s *sub) fetch(r *sipua.Request) {
 	s.visit, s.open = true, true
 	s.accept(r, 0)
-	s.close("timeout")
+	s.close(timedOut)
 }
 
 // Request takes a request within the dialog, in CSeq order, on the queue.
@@ -191,7 +192,7 @@ func (s *sub) unsubscribed(r *sipua.Request) {
 	s.heard()
 	s.log.Info().Msg("lamp unsubscribed")
 	s.step(Step{Kind: StepEnded, Detail: "unsubscribed"})
-	s.close("timeout")
+	s.close(timedOut)
 }
 
 // renewed answers a refresh, whose record is written.
@@ -242,7 +243,7 @@ func (s *sub) expired() {
 	}
 	s.log.Info().Msg("lamp expired")
 	s.step(Step{Kind: StepEnded, Detail: "expired"})
-	s.close("timeout")
+	s.close(timedOut)
 }
 
 // change notes that there is a newer state.
@@ -296,6 +297,10 @@ func (s *sub) rest() {
 	s.n.window.leave(s)
 	if s.sending != nil {
 		s.sending.stop()
+	}
+	if s.parted != nil {
+		s.parted()
+		s.parted = nil
 	}
 	waiting := s.waiting
 	s.waiting, s.busy = nil, false

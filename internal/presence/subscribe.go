@@ -57,7 +57,7 @@ func (t *terms) unacceptable() *refusal {
 // that ended between a record and its 200 has lost the transaction. So the phone
 // is told the tag that it may have NOTIFYs with already.
 func (n *Notifier) Subscribe(r *sipua.Request) {
-	if n.ctx.Err() != nil {
+	if n.ctx.Err() != nil || n.ending.Load() {
 		n.refused(r, closed())
 		return
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -104,6 +106,9 @@ func (s *Server) reload() (config.Changes, error) {
 	s.certs.use(id)
 	s.legs.Update(s.policy(&c))
 	s.notifier.KeepAlive(c.SIP.NATKeepalive)
+	if slices.ContainsFunc(ch.Keys, func(key string) bool { return strings.HasPrefix(key, "access.") }) {
+		s.notifier.Recheck()
+	}
 	s.operators.admin.SetPassword(c.Admin.Password.Reveal())
 	if s.o.Level != nil {
 		s.o.Level(c.Log.Level)

@@ -140,6 +140,9 @@ func (s *Server) stop() {
 		_ = s.runner.Ask(ctx, orbit.Drain{End: true})
 		s.log.Info().Int("legs", s.legs.Count()).Msg("stopping")
 		s.legs.Close(ctx)
+		told, cancel := context.WithTimeout(context.Background(), grace/3)
+		s.notifier.End(told)
+		cancel()
 	}
 	s.notifier.Close()
 	s.operators.stop(ctx)

@@ -25,7 +25,8 @@ func allLasting(d time.Duration) kit.Configure {
 	}
 }
 
-// Who is trusted no more is refused from then on; what is under way goes on.
+// Who is trusted no more is refused from then on; calls that are under way go on,
+// lamps end (RFC 6665 4.1.3: rejected).
 func TestOthersAreTrusted(t *testing.T) {
 	trusting := func(networks ...string) kit.Configure {
 		return func(c *config.Config) {
@@ -41,14 +42,17 @@ func TestOthersAreTrusted(t *testing.T) {
 		parked := alice.Call("701", phone.Opts{})
 		watch.Await(lit, "early")
 		eve.Invite("702", phone.Opts{}).Expect(403)
-		p := undisturbed(s, []*phone.Call{parked}, watch)
+		p := undisturbed(s, []*phone.Call{parked})
 
 		keys(s, s.Reloaded(trusting("192.0.2.0/24")), "access.trusted")
+		if end := watch.AwaitEnd(lit); end.Reason != "rejected" {
+			s.T.Errorf("the lamp ended because of %q", end.Reason)
+		}
 		other := eve.Call("702", phone.Opts{})
 		alice.Invite("703", phone.Opts{}).Expect(403)
 		alice.Watch("702", 3600).Expect(403)
 		p.check()
-		watch.Refresh(3600).Expect(200) // within a dialog nobody is asked
+		watch.Refresh(3600).Expect(481)
 		parked.Change(phone.SDP{})
 		hearsMusic(s, parked)
 		other.Hangup()
@@ -57,7 +61,6 @@ func TestOthersAreTrusted(t *testing.T) {
 		eve.Invite("702", phone.Opts{}).Expect(403)
 		fetched := retrieve(s, alice, parked)
 		goodbye(s, fetched, parked)
-		watch.Refresh(0).Expect(200)
 	})
 }
 

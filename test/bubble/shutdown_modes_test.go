@@ -93,6 +93,13 @@ func TestAServerThatDrainsServesWhoIsThere(t *testing.T) {
 				hearsMusic(s, alone)
 				alone.Hangup()
 				over(s)
+				if name == "without" { // its lamps end with it
+					empty(s, 0)
+					if end := watch.AwaitEnd(0); end.Reason != "probation" {
+						s.T.Errorf("the lamp: %+v", end)
+					}
+					return
+				}
 				empty(s, 2)
 			})
 		})
@@ -306,7 +313,7 @@ func TestAStopWithoutAJournalEndsCalls(t *testing.T) {
 		}
 		ringing.ExpectCancel(0)
 		late.Expect(480)
-		if l := watch.Newest(); l.State != "active" {
+		if l := watch.Newest(); l.State != "terminated" || l.Reason != "probation" { // RFC 6665 4.1.3: come again later
 			s.T.Errorf("the lamp: %+v", l)
 		}
 		s.Stopped()

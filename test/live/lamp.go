@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"slices"
-	"strings"
 	"time"
 
 	"parkd/test/kit/phone"
@@ -105,9 +104,15 @@ func (l *Lamp) Shows(state string) (n Note) {
 func (l *Lamp) Leave() {
 	l.Phone.t.Helper()
 	l.Refresh(0)
-	l.Phone.Await("the end of a subscription", func() bool {
+	l.Ends("timeout")
+}
+
+// Ends waits for the NOTIFY that says that the subscription has ended, and why.
+func (l *Lamp) Ends(reason string) {
+	l.Phone.t.Helper()
+	l.Phone.Await("the end of a subscription, "+reason, func() bool {
 		n := len(l.notes)
-		return n > 0 && strings.HasPrefix(l.notes[n-1].Head.Get("Subscription-State"), "terminated")
+		return n > 0 && l.notes[n-1].Head.Get("Subscription-State") == "terminated;reason="+reason
 	})
 }
 

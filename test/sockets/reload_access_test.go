@@ -45,11 +45,37 @@ func TestOtherUsersAreServed(t *testing.T) {
 	other := call("702", login{"bob", "two", "MD5"}, "office", 200)
 	other.Answered()
 	other.Bye()
-	w.Refresh(3600) // within a dialog nobody is asked
+	w.Ends("rejected") // within a dialog nobody is asked for a password
 	undisturbed(t, parked, first, since)
 
 	s.reloaded(with("office", ""), "access.users")
 	p.Invite("702", live.Offer{}).Expect(403)
 	parked.Bye()
-	w.Refresh(0)
+}
+
+// A lamp goes with the trust that it was subscribed in: whoever may show a password
+// now is told to come again, whoever may not is told not to. Others stay.
+func TestLampsOfNetworksThatAreTrustedNoMore(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	const served = "sip: {listen: [udp://HOST:5060, tcp://HOST:5060]}\naccess: {trusted: [%trusted], users: [%users]}\n"
+	with := func(trusted, users string) string {
+		return strings.NewReplacer("%trusted", trusted, "%users", users).Replace(served)
+	}
+	const ann = "{username: ann, password: one}"
+	s.start(with("127.0.0.0/8", ann))
+	p := s.phone("ann", "udp", s.host+":5060")
+	w := p.Watch("701")
+	w.Served()
+	s.reloaded(with("10.0.0.0/8", ann), "access.trusted")
+	w.Ends("deactivated")
+
+	w = p.Watch("701")
+	w.Retry(login{"ann", "one", "MD5"}.answer(t, p.Expect(w.Asked, 401), "SUBSCRIBE", p.At("701")))
+	w.Served()
+	w.Shows("terminated")
+	s.reloaded(with("10.0.0.0/8, 192.168.0.0/16", ann+", {username: bob, password: two}"), "access.trusted", "access.users")
+	w.Refresh(3600) // ann is there still
+	s.reloaded(with("10.0.0.0/8", ""), "access.trusted", "access.users")
+	w.Ends("rejected")
 }
