@@ -143,7 +143,16 @@ func (l *list) settle(seq uint32, arrived bool) (shown map[string]string, more b
 		has[m] = true
 	}
 	l.due = slices.DeleteFunc(l.due, func(m string) bool { return has[m] })
-	return t.showing, len(l.due) > 0
+	shown = t.showing
+	if t.full {
+		shown = maps.Clone(shown)
+		for name, e := range l.members {
+			if !e.in {
+				shown[name] = "" // it is on no key now
+			}
+		}
+	}
+	return shown, len(l.due) > 0
 }
 
 // version is that of the next document of a member, and the id of its instance.
@@ -342,8 +351,7 @@ func (s *sub) reliable() bool {
 // memberParams are those of a member's document.
 func (s *sub) memberParams(member, uri string, version uint32) Params {
 	p := s.params()
-	contact := s.n.o.Endpoint.Contact(member, s.rec.Dialog.Flow)
-	p.Entity, p.Version, p.Target = uri, version, contact.Address.String()
+	p.Entity, p.Version, p.Target = uri, version, s.n.o.Endpoint.ContactURI(member, s.rec.Dialog.Flow)
 	return p
 }
 

@@ -218,9 +218,23 @@ func TestListChanges(t *testing.T) {
 		pass(4 * time.Second)
 		b.relist("desk", "701", "702")
 		pass(4 * time.Second)
+		lit := func() (list []int) {
+			for _, l := range b.n.Lamps() {
+				list = append(list, l.Lit)
+			}
+			return list
+		}
+		if got := lit(); !slices.Equal(got, []int{1, 1}) {
+			t.Errorf("lit: %v", got)
+		}
+		b.relist("desk", "702")
+		pass(4 * time.Second)
+		if got := lit(); !slices.Equal(got, []int{1, 0}) { // that of all, and the desk's
+			t.Errorf("lit: %v", got)
+		}
 		b.relist("desk")
 		pass(4 * time.Second)
-		compare(t, p.texts(0), []string{"full 0: 703=/0 701=/0", "full 1: 703=/1", "full 2: 703=/2 701=ann/1", "full 3: 701=ann/2 702=/0", "full 4:"})
+		compare(t, p.texts(0), []string{"full 0: 703=/0 701=/0", "full 1: 703=/1", "full 2: 703=/2 701=ann/1", "full 3: 701=ann/2 702=/0", "full 4: 702=/1", "full 5:"})
 		if n := p.last(); n.state != "terminated;reason=noresource" {
 			t.Error(n.state)
 		}
