@@ -45,11 +45,12 @@ func (e *Endpoint) hops(ctx context.Context, req *sip.Request, to Target) ([]hop
 			return nil, err
 		}
 	}
-	if addr != "" {
+	// A phone may say transport=tcp over UDP, and take no connection.
+	odd := to.Flow.Network == "udp" && network != "udp" && to.Flow.Remote.IsValid()
+	if addr != "" && !(odd && e.noTCP.has(addr)) {
 		list = append(list, e.hopsTo(network, addr, to.Flow)...)
 	}
-	if to.Flow.Network == "udp" && network != "udp" && to.Flow.Remote.IsValid() {
-		// A phone that says transport=tcp over UDP, and takes no connection.
+	if odd {
 		list = append(list, e.hopsTo("udp", to.Flow.Remote.String(), to.Flow)...)
 	}
 	if len(list) == 0 {
@@ -205,8 +206,8 @@ func transportOf(uri *sip.Uri, came string) string {
 	return "udp"
 }
 
-// noTCP remembers who did not take a TCP connection, so that not every large
-// request to them waits.
+// noTCP remembers who did not take a TCP connection, so that not every request that
+// should go by one waits.
 type noTCP struct {
 	mu sync.Mutex // leaf
 	at map[string]time.Time

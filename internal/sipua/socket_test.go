@@ -10,6 +10,8 @@ import (
 	"errors"
 	"math/big"
 	"net"
+	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -192,6 +194,36 @@ func TestLarge(t *testing.T) {
 			t.Errorf("came by %s to a NAT", r.Flow.Network)
 		}
 	})
+}
+
+// TestSaysTCP: who asks for TCP over UDP, and takes no connection, is not tried again
+// with each request.
+func TestSaysTCP(t *testing.T) {
+	cert, pool := certificate(t)
+	got := make(chan *Request, 8)
+	uas := onSockets(t, "127.0.0.1", cert, pool, func(e *Endpoint) {
+		e.Handle("SUBSCRIBE", func(r *Request) { r.Reply(200, ""); got <- r })
+	}, "udp")
+	uac := onSockets(t, "127.0.0.1", cert, pool, nil, "udp", "tcp")
+	addr := uas.address4test("udp")
+	target := Target{Flow: Flow{Network: "udp", Remote: netip.MustParseAddrPort(addr)}, URI: "sip:701@" + addr + ";transport=tcp"}
+	tries := func(want ...string) {
+		t.Helper()
+		list, err := uac.hops(t.Context(), outgoing("SUBSCRIBE", target.URI), target)
+		var ways []string
+		for _, h := range list {
+			ways = append(ways, h.network)
+		}
+		if err != nil || !slices.Equal(ways, want) {
+			t.Errorf("tries %v (%v), want %v", ways, err, want)
+		}
+	}
+	tries("tcp", "udp")
+	sendLargeTo(t, uac, addr, target, 10)
+	if r := within(t, got); r.Flow.Network != "udp" {
+		t.Errorf("came by %s", r.Flow.Network)
+	}
+	tries("udp")
 }
 
 func sendLarge(t *testing.T, e *Endpoint, to string, size int) {
