@@ -4,10 +4,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
-
-	"parkd/internal/sipua"
 )
 
 // How long a list's NOTIFY may be, in bytes.
@@ -331,7 +328,7 @@ func (s *sub) listLimit() int {
 }
 
 // reliable says whether NOTIFYs go over TCP or TLS: by the connection that the
-// phone came by, or because its Contact asks for one.
+// phone came by, or because its Contact asks for one and it takes it.
 func (s *sub) reliable() bool {
 	if s.rec.Dialog.Flow.Network != "udp" {
 		return true
@@ -339,13 +336,7 @@ func (s *sub) reliable() bool {
 	if s.rec.Dialog.NAT || len(s.rec.Dialog.Routes) > 0 {
 		return false
 	}
-	c, err := sipua.ParseNameAddr("<" + s.rec.Dialog.Target + ">")
-	if err != nil {
-		return false
-	}
-	transport, _ := sipua.URIParam(c.URI.UriParams, "transport")
-	// RFC 3261 19.1.4, 26.2.2: in whatever case, and sips means TLS.
-	return strings.EqualFold(transport, "tcp") || strings.EqualFold(transport, "tls") || c.URI.Scheme == "sips"
+	return s.n.o.Endpoint.Connects(s.rec.Dialog.Target)
 }
 
 // memberParams are those of a member's document.

@@ -234,6 +234,21 @@ func (n *noTCP) has(addr string) bool {
 	return ok && time.Since(t) < noTCPFor
 }
 
+// Connects says whether requests to a URI go by TCP or TLS because it asks for that
+// (RFC 3263 4.1): if connections are served here, and whoever is there has not
+// refused one lately. It asks nobody.
+func (e *Endpoint) Connects(uri string) bool {
+	var u sip.Uri
+	if e.stream == nil || sip.ParseUri(uri, &u) != nil || transportOf(&u, "udp") == "udp" {
+		return false
+	}
+	if _, err := ParseHost(u.Host); err != nil {
+		return true // a name, of which nothing is known
+	}
+	_, addr, err := resolve(context.Background(), u, "udp")
+	return err == nil && !e.noTCP.has(addr)
+}
+
 // large puts TCP before UDP where a request is too long for UDP (RFC 3261
 // 18.1.1) and connections are served here at all.
 func (e *Endpoint) large(req *sip.Request, to Target, list []hop) []hop {

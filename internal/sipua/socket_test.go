@@ -219,11 +219,23 @@ func TestSaysTCP(t *testing.T) {
 		}
 	}
 	tries("tcp", "udp")
+	for uri, want := range map[string]bool{target.URI: true, "sip:701@" + addr + ";Transport=TCP": true, "sips:701@" + addr: true,
+		"sip:701@phone.example.com;transport=tls": true, "sip:701@" + addr: false, "sip:701@" + addr + ";transport=udp": false} {
+		if got := uac.Connects(uri); got != want {
+			t.Errorf("a connection to %s: %v", uri, got)
+		}
+	}
+	if uas.Connects(target.URI) {
+		t.Error("a connection where none is served")
+	}
 	sendLargeTo(t, uac, addr, target, 10)
 	if r := within(t, got); r.Flow.Network != "udp" {
 		t.Errorf("came by %s", r.Flow.Network)
 	}
 	tries("udp")
+	if uac.Connects(target.URI) {
+		t.Error("a connection to whom has refused one")
+	}
 }
 
 func sendLarge(t *testing.T, e *Endpoint, to string, size int) {
