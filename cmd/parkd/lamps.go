@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"text/tabwriter"
 	"time"
 
@@ -54,42 +55,27 @@ func lamps(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	answer, err := c.do(cmd.Context(), http.MethodGet, "/api/v1/lamps")
+	path := "/api/v1/lamps"
+	if len(args) > 0 {
+		path += "?resource=" + url.QueryEscape(args[0])
+	}
+	answer, err := c.do(cmd.Context(), http.MethodGet, path)
 	if err != nil {
 		return failure{err}
 	}
-	var list []json.RawMessage
+	var list []lamp
 	if err := json.Unmarshal(answer, &list); err != nil {
 		return failure{fmt.Errorf("the running server's answer: %w", err)}
 	}
-	rows := make([]lamp, 0, len(list))
-	shown := make([]json.RawMessage, 0, len(list))
-	for _, text := range list {
-		var l lamp
-		if err := json.Unmarshal(text, &l); err != nil {
-			return failure{fmt.Errorf("the running server's answer: %w", err)}
-		}
-		if len(args) == 0 || l.Resource == args[0] {
-			rows, shown = append(rows, l), append(shown, text)
-		}
-	}
-	if asJSON {
-		return writeList(cmd.OutOrStdout(), shown)
-	}
-	return writeLamps(cmd.OutOrStdout(), time.Now(), rows)
-}
-
-func writeList(w io.Writer, list []json.RawMessage) error {
-	all, err := json.Marshal(list)
-	if err != nil {
-		return failure{err}
+	if !asJSON {
+		return writeLamps(cmd.OutOrStdout(), time.Now(), list)
 	}
 	var out bytes.Buffer
-	if err := json.Indent(&out, all, "", "  "); err != nil {
+	if err := json.Indent(&out, bytes.TrimSpace(answer), "", "  "); err != nil {
 		return failure{err}
 	}
 	out.WriteByte('\n')
-	_, err = out.WriteTo(w)
+	_, err = out.WriteTo(cmd.OutOrStdout())
 	return err
 }
 

@@ -48,7 +48,14 @@ func lit(t *testing.T, traces ...string) (listen string) {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case r.URL.Path == "/api/v1/lamps":
-			_, _ = w.Write([]byte(lampsAnswer))
+			var list, some []map[string]any
+			_ = json.Unmarshal([]byte(lampsAnswer), &list)
+			for _, l := range list {
+				if of := r.URL.Query().Get("resource"); of == "" || l["resource"] == of {
+					some = append(some, l)
+				}
+			}
+			_ = json.NewEncoder(w).Encode(some)
 		case r.URL.Path == "/api/v1/lamps/701/trace" && len(traces) > 0:
 			_, _ = w.Write([]byte(traces[0]))
 			traces = traces[1:]
@@ -95,6 +102,10 @@ data: {"type":"lamp","time":"2026-11-22T19:37:01.100Z","orbit":"701","call":"c1"
 
 data: {"type":"notify","time":"2026-11-22T19:37:01.101Z","orbit":"701","event":"dialog","watcher":"sip:bob@example.com","source":"udp 192.0.2.2:5060","cseq":6,"version":5,"shown":"a1"}
 
+data: {"type":"notify","time":"2026-11-22T19:37:01.101Z","orbit":"701","list":"orbits","event":"dialog","watcher":"sip:carol@example.com","source":"udp 192.0.2.3:5060","cseq":9,"version":8}
+
+data: {"type":"notify","time":"2026-11-22T19:37:01.101Z","orbit":"orbits","list":"orbits","event":"dialog","watcher":"sip:carol@example.com","source":"udp 192.0.2.3:5060","cseq":9,"version":8}
+
 data: {"type":"answer","time":"2026-11-22T19:37:01.113Z","orbit":"701","event":"dialog","watcher":"sip:bob@example.com","source":"udp 192.0.2.2:5060","cseq":6,"code":200,"seconds":0.0121}
 
 data: {"type":"answer","time":"2026-11-22T19:37:02.113Z","orbit":"701","event":"dialog","watcher":"sip:bob@example.com","source":"udp 192.0.2.2:5060","cseq":5,"code":200}
@@ -118,6 +129,8 @@ func TestTraceText(t *testing.T) {
 19:37:00.100  watcher     sip:bob@example.com at udp 192.0.2.2:5060, dialog, for 30m0s, Yealink ?[2J
 19:37:01.100  701 is parked: call c1
 19:37:01.101  NOTIFY 6    to sip:bob@example.com at udp 192.0.2.2:5060, version 5, shows a call
+19:37:01.101  NOTIFY 9    to sip:carol@example.com at udp 192.0.2.3:5060 by list orbits, version 8, shows no call
+19:37:01.101  NOTIFY 9    to sip:carol@example.com at udp 192.0.2.3:5060 by list orbits, version 8
 19:37:01.113  200         to NOTIFY 6 from sip:bob@example.com at udp 192.0.2.2:5060 after 12.1ms
 19:37:02.113  200         to NOTIFY 5 from sip:bob@example.com at udp 192.0.2.2:5060 late
 19:37:03.100  701 is parked: the call is being fetched

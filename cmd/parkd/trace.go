@@ -108,6 +108,7 @@ type step struct {
 	Call    string    `json:"call"`
 	State   string    `json:"state"`
 	Detail  string    `json:"detail"`
+	List    string    `json:"list"`
 	Event   string    `json:"event"`
 	Watcher string    `json:"watcher"`
 	Source  string    `json:"source"`
@@ -145,6 +146,9 @@ func (f *following) line(data []byte) bool {
 // text is an event in words.
 func (s *step) text() string {
 	who := printable(s.Watcher) + " at " + printable(s.Source)
+	if s.List != "" {
+		who += " by list " + printable(s.List)
+	}
 	switch s.Type {
 	case "lamp":
 		switch {
@@ -157,7 +161,7 @@ func (s *step) text() string {
 	case "watcher", "subscribed", "refreshed":
 		return fmt.Sprintf("%-10s  %s, %s, for %s%s", s.Type, who, printable(s.Event), time.Duration(s.Expires)*time.Second, agent(s.Agent))
 	case "notify":
-		return fmt.Sprintf("NOTIFY %-3d  to %s, version %d, shows %s", s.CSeq, who, s.Version, s.shows())
+		return fmt.Sprintf("NOTIFY %-3d  to %s, version %d%s", s.CSeq, who, s.Version, s.shows())
 	case "answer":
 		took := " late"
 		if s.Seconds > 0 {
@@ -178,10 +182,13 @@ func (s *step) text() string {
 }
 
 func (s *step) shows() string {
-	if s.Shown == "" {
-		return "no call"
+	switch {
+	case s.List != "" && s.List == s.Orbit: // of a list as such
+		return ""
+	case s.Shown == "":
+		return ", shows no call"
 	}
-	return "a call"
+	return ", shows a call"
 }
 
 func agent(name string) string {

@@ -40,7 +40,9 @@ type Orbits interface {
 // Lamps are the subscriptions.
 type Lamps interface {
 	Watchers(resource string) int
-	Lamps() []Lamp
+	// Lamps lists the subscriptions to a resource, and to event lists that it is in;
+	// "" = all.
+	Lamps(resource string) []Lamp
 	Resolve(user string) (resource string, known bool) // what a phone may subscribe to
 }
 

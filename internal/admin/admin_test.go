@@ -53,7 +53,14 @@ func (f *fixed) Watchers(resource string) int {
 	return n
 }
 
-func (f *fixed) Lamps() []Lamp { return f.lamps }
+func (f *fixed) Lamps(resource string) (list []Lamp) {
+	for _, l := range f.lamps {
+		if resource == "" || l.Resource == resource {
+			list = append(list, l)
+		}
+	}
+	return list
+}
 
 func (f *fixed) Resolve(user string) (string, bool) {
 	_, ok := f.state.Lamp(user)

@@ -259,8 +259,8 @@ func (s *Server) look(r *http.Request, f func(*orbit.State)) error {
 	return s.o.Orbits.Look(ctx, f)
 }
 
-func (s *Server) lamps(w http.ResponseWriter, _ *http.Request) {
-	lamps := s.o.Lamps.Lamps()
+func (s *Server) lamps(w http.ResponseWriter, r *http.Request) {
+	lamps := s.o.Lamps.Lamps(r.URL.Query().Get("resource"))
 	if lamps == nil {
 		lamps = []Lamp{}
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,8 +34,8 @@ type event struct {
 // hub hands events to streams. Telling never blocks: whoever does not keep up
 // is dropped.
 type hub struct {
-	busy    atomic.Int32 // streams: what is told to nobody costs nothing
-	tracing atomic.Int32 // those of them that follow one lamp
+	busy      atomic.Int32             // streams: what is told to nobody costs nothing
+	following atomic.Pointer[[]string] // lamps that some of them follow, each once
 
 	mu      sync.Mutex             // leaf
 	streams map[chan event]*string // to the lamp that it follows; nil = it is told every event
@@ -42,7 +43,23 @@ type hub struct {
 	closed  bool
 }
 
-func newHub() *hub { return &hub{streams: map[chan event]*string{}} }
+func newHub() *hub {
+	h := &hub{streams: map[chan event]*string{}}
+	h.count()
+	return h
+}
+
+// count notes what the streams are. The lock is held, or nobody has the hub yet.
+func (h *hub) count() {
+	h.busy.Store(int32(len(h.streams)))
+	var lamps []string
+	for _, lamp := range h.streams {
+		if lamp != nil && !slices.Contains(lamps, *lamp) {
+			lamps = append(lamps, *lamp)
+		}
+	}
+	h.following.Store(&lamps)
+}
 
 // join returns a stream of events, or of one lamp's steps and states, closed by
 // the hub when it ends; nil if there are too many or the hub is closed.
@@ -55,27 +72,11 @@ func (h *hub) join(lamp *string) chan event {
 	queue := streamQueue
 	if lamp != nil {
 		queue = traceQueue
-		h.tracing.Add(1)
 	}
 	c := make(chan event, queue)
 	h.streams[c] = lamp
-	h.busy.Store(int32(len(h.streams)))
+	h.count()
 	return c
-}
-
-// follows reports whether a stream follows a lamp.
-func (h *hub) follows(resource string) bool {
-	if h.tracing.Load() == 0 {
-		return false
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for _, lamp := range h.streams {
-		if lamp != nil && *lamp == resource {
-			return true
-		}
-	}
-	return false
 }
 
 // leave ends a stream, if it has not ended already.
@@ -86,13 +87,10 @@ func (h *hub) leave(c chan event) {
 }
 
 func (h *hub) drop(c chan event) {
-	if lamp, known := h.streams[c]; known {
-		if lamp != nil {
-			h.tracing.Add(-1)
-		}
+	if _, known := h.streams[c]; known {
 		delete(h.streams, c)
 		close(c)
-		h.busy.Store(int32(len(h.streams)))
+		h.count()
 	}
 }
 

@@ -17,6 +17,7 @@ const (
 // Step is something that happened to one watcher of a lamp: its subscription came,
 // was refreshed or ended, or it was sent a NOTIFY or answered one.
 type Step struct {
+	List    string  `json:"list,omitempty"`  // the event list by which it is watched
 	Event   string  `json:"event,omitempty"` // package
 	Watcher string  `json:"watcher"`
 	Source  string  `json:"source"` // network and address
@@ -29,9 +30,9 @@ type Step struct {
 	Expires int     `json:"expires,omitempty"` // seconds, of the subscription
 }
 
-// Follows reports whether anybody follows the trace of a lamp. While nobody
-// follows any it costs nothing.
-func (s *Server) Follows(resource string) bool { return s.hub.follows(resource) }
+// Following are the lamps whose trace somebody follows, each once. Nobody changes
+// the list.
+func (s *Server) Following() []string { return *s.hub.following.Load() }
 
 // Trace passes a step on to those who follow a lamp. It never blocks.
 func (s *Server) Trace(kind, resource, detail string, step Step) {
@@ -67,13 +68,15 @@ func (s *Server) standing(r *http.Request, resource string) (list []event) {
 	if err != nil { // stopping: the stream ends too
 		return nil
 	}
-	for _, l := range s.o.Lamps.Lamps() {
-		if l.Resource == resource {
-			list = append(list, event{Type: typeWatcher, Time: now, Orbit: resource, Step: &Step{
-				Event: l.Event, Watcher: l.Watcher, Source: l.Source, Agent: l.Agent, Version: &l.Version, Shown: l.Shown,
-				Code: l.Answer, Expires: int(l.Expires.Sub(now) / time.Second),
-			}})
+	for _, l := range s.o.Lamps.Lamps(resource) {
+		step := &Step{
+			Event: l.Event, Watcher: l.Watcher, Source: l.Source, Agent: l.Agent, Version: &l.Version, Shown: l.Shown,
+			Code: l.Answer, Expires: int(l.Expires.Sub(now) / time.Second),
 		}
+		if l.List {
+			step.List = l.Resource
+		}
+		list = append(list, event{Type: typeWatcher, Time: now, Orbit: resource, Step: step})
 	}
 	return list
 }

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"testing/synctest"
 
@@ -19,8 +20,8 @@ func TestTrace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := server(t, office(t), "")
 		l, stop := serve(t, s)
-		if s.Follows("701") {
-			t.Error("followed by nobody")
+		if f := s.Following(); len(f) != 0 {
+			t.Errorf("nobody follows %v", f)
 		}
 		_, lines := l.get(t, "/api/v1/lamps/701/trace")
 		_, events := l.get(t, "/api/v1/events")
@@ -35,8 +36,8 @@ func TestTrace(t *testing.T) {
 		}
 		until(t, lines, "event: watcher")
 		until(t, lines, "data:")
-		if !s.Follows("701") || s.Follows("702") {
-			t.Error("701 is followed, 702 is not")
+		if f := s.Following(); !slices.Equal(f, []string{"701"}) {
+			t.Errorf("followed: %v", f)
 		}
 		s.Tell(orbit.Event{Kind: orbit.KindParked, Orbit: "701"}) // seen as the lamp's state
 		s.Show(orbit.View{Orbit: "702", State: "free"})
@@ -57,8 +58,8 @@ func TestTrace(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		if s.Follows("701") {
-			t.Error("followed after the end")
+		if f := s.Following(); len(f) != 0 {
+			t.Errorf("followed after the end: %v", f)
 		}
 	})
 }
@@ -73,8 +74,8 @@ func TestSlowFollower(t *testing.T) {
 		for n := range uint32(traceQueue + 10) {
 			told(s, "702", n)
 		}
-		if s.Follows("702") {
-			t.Error("still followed")
+		if f := s.Following(); len(f) != 0 {
+			t.Errorf("still followed: %v", f)
 		}
 		rest(lines)
 		stop()

@@ -401,8 +401,8 @@ type followed struct {
 	steps    chan Step
 }
 
-func (f followed) Follows(resource string) bool { return resource == f.resource }
-func (f followed) Step(s Step)                  { f.steps <- s }
+func (f followed) Following() []string { return []string{f.resource} }
+func (f followed) Step(s Step)         { f.steps <- s }
 
 // Whoever follows a lamp sees what lists tell of it.
 func TestListIsTraced(t *testing.T) {
@@ -416,9 +416,10 @@ func TestListIsTraced(t *testing.T) {
 		var got []string
 		for len(f.steps) > 0 {
 			s := <-f.steps
-			got = append(got, fmt.Sprintf("%s %d %s %d %s", s.Kind, s.CSeq, s.Shown, s.Code, s.Watcher))
+			got = append(got, fmt.Sprintf("%s %d %s %d %s by %s", s.Kind, s.CSeq, s.Shown, s.Code, s.Watcher, s.List))
 		}
-		compare(t, got, []string{"notify 1  0 " + p.user, "answer 1  200 " + p.user, "notify 3 joe 0 " + p.user, "answer 3 joe 200 " + p.user})
+		by := " " + p.user + " by all"
+		compare(t, got, []string{"subscribed 0  0" + by, "notify 1  0" + by, "answer 1  200" + by, "notify 3 joe 0" + by, "answer 3  200" + by})
 	})
 }
 

@@ -116,7 +116,7 @@ func (s *sub) notify(now time.Time) {
 	s.rec.Version++ // RFC 4235 4.1: by one a document
 	s.n.index.note(s, func(l *last) { l.Told, l.Version, l.Answer = now, t.version, 0 })
 	s.unheard()
-	s.steps(t, t.stepOf(StepNotify))
+	s.notified(t)
 	if wire != nil {
 		s.start(t, wire)
 	} else {

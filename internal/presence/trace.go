@@ -1,6 +1,7 @@
 package presence
 
 import (
+	"slices"
 	"time"
 
 	"parkd/internal/sipua"
@@ -10,7 +11,7 @@ import (
 // follows, by many goroutines, each on its way to a watcher: it must be quick and
 // not block.
 type Follower interface {
-	Follows(resource string) bool // asked before each Step
+	Following() []string // the resources; asked before each Step, nobody changes it
 	Step(Step)
 }
 
@@ -29,7 +30,8 @@ const (
 // Step is something that happened to a subscription.
 type Step struct {
 	Kind     string
-	Resource string
+	Resource string // that is followed
+	List     string // the event list by which it is watched; "" = by itself
 	Event    string
 	Watcher  string // From URI
 	Source   string // network and address
@@ -43,44 +45,71 @@ type Step struct {
 	Detail   string
 }
 
-// step tells the follower. That nobody follows costs one look.
-func (s *sub) step(st Step) {
-	f := s.n.o.Follower
-	if st.Resource == "" {
-		st.Resource = s.rec.Resource
+// followed are the resources that somebody follows and that this subscription is to:
+// by itself or, of a list, its members; with t only those that the NOTIFY tells of.
+// That nobody follows costs one look.
+func (s *sub) followed(t *telling) (list []string) {
+	if s.n.o.Follower == nil {
+		return nil
 	}
-	if f == nil || !f.Follows(st.Resource) {
-		return
+	for _, r := range s.n.o.Follower.Following() {
+		if r != s.rec.Resource && !s.lists(r, t) {
+			continue
+		}
+		list = append(list, r)
 	}
-	st.Event, st.Watcher, st.Agent = s.rec.Event, s.rec.From, s.rec.Agent
-	st.Source = s.rec.Dialog.Flow.Network + " " + s.rec.Dialog.Flow.Remote.String()
-	f.Step(st)
+	return list
 }
 
-// steps tells the follower of a NOTIFY, and of a list's whoever follows one of the
-// members that it tells of.
-func (s *sub) steps(t *telling, st Step) {
-	s.step(st)
-	for member, shown := range t.showing {
-		st.Resource, st.Shown = member, shown
-		s.step(st)
+// lists says whether a resource is in the list that the subscription is to; with t,
+// whether that NOTIFY tells of it.
+func (s *sub) lists(resource string, t *telling) bool {
+	switch {
+	case s.list == nil:
+		return false
+	case t == nil:
+		return slices.Contains(s.n.lists.Within(resource), s.rec.Resource)
 	}
+	_, in := t.showing[resource]
+	return in
 }
 
-// stepOf is a step about a NOTIFY on its way.
-func (t *telling) stepOf(kind string) Step {
-	return Step{Kind: kind, CSeq: t.seq, Version: t.version, Shown: t.shown}
+// step tells the follower.
+func (s *sub) step(st Step) { s.stepOf(nil, st) }
+
+// notified tells the follower of a NOTIFY that is sent.
+func (s *sub) notified(t *telling) {
+	s.stepOf(t, Step{Kind: StepNotify, CSeq: t.seq, Version: t.version})
 }
 
-// told is the step of what came of a NOTIFY, be it one that is overtaken; the
+// told tells the follower what came of a NOTIFY, be it one that is overtaken; the
 // zero Answer is none.
 func (s *sub) told(t *telling, a sipua.Answer) {
-	st := t.stepOf(StepUnanswered)
+	st := Step{Kind: StepUnanswered, CSeq: t.seq}
 	if a.Code != 0 {
 		st.Kind, st.Code, st.CSeq = StepAnswer, a.Code, a.Seq
 		if !t.sent.IsZero() {
 			st.Took = time.Since(t.sent)
 		}
 	}
-	s.steps(t, st)
+	s.stepOf(t, st)
+}
+
+// stepOf tells the follower; t, which may be nil, is the NOTIFY that it is about.
+func (s *sub) stepOf(t *telling, st Step) {
+	for _, r := range s.followed(t) {
+		st.Resource, st.Event, st.Watcher, st.Agent = r, s.rec.Event, s.rec.From, s.rec.Agent
+		st.Source = s.rec.Dialog.Flow.Network + " " + s.rec.Dialog.Flow.Remote.String()
+		if s.list != nil {
+			st.List = s.rec.Resource
+		}
+		switch {
+		case st.Kind != StepNotify:
+		case r == s.rec.Resource:
+			st.Shown = t.shown
+		default:
+			st.Shown = t.showing[r]
+		}
+		s.n.o.Follower.Step(st)
+	}
 }

@@ -80,7 +80,7 @@ func (l *lamps) Members(list string) ([]presence.Member, bool) {
 // Within implements presence.Lists.
 func (l *lamps) Within(resource string) []string {
 	listing := l.listing.Load()
-	if listing.pools[resource] || resource == "" {
+	if _, list := listing.members[resource]; list || resource == "" {
 		return nil
 	}
 	return append(slices.Clip(listing.within[resource]), everything)

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -133,16 +134,28 @@ type lampList struct {
 }
 
 // Resolve implements admin.Lamps.
-func (l lampList) Resolve(user string) (string, bool) { return l.lamps.Resolve(user) }
+func (l lampList) Resolve(user string) (string, bool) {
+	if resource, ok := l.lamps.Resolve(user); ok {
+		return resource, true
+	}
+	_, ok := l.lamps.Members(user)
+	return user, ok
+}
 
 // Watchers implements admin.Lamps.
 func (l lampList) Watchers(resource string) int { return l.notifier.Watchers(resource) }
 
 // Lamps implements admin.Lamps.
-func (l lampList) Lamps() []admin.Lamp {
+func (l lampList) Lamps(resource string) []admin.Lamp {
+	var within []string
+	if l.lamps.known(resource) {
+		within = l.lamps.Within(resource)
+	}
 	var list []admin.Lamp
 	for _, s := range l.notifier.Lamps() {
-		list = append(list, admin.Lamp(s))
+		if resource == "" || s.Resource == resource || s.List && slices.Contains(within, s.Resource) {
+			list = append(list, admin.Lamp(s))
+		}
 	}
 	return list
 }
@@ -151,13 +164,13 @@ func (l lampList) Lamps() []admin.Lamp {
 // implements presence.Follower.
 type follower struct{ operators *operators }
 
-// Follows implements presence.Follower.
-func (f follower) Follows(resource string) bool { return f.operators.admin.Follows(resource) }
+// Following implements presence.Follower.
+func (f follower) Following() []string { return f.operators.admin.Following() }
 
 // Step implements presence.Follower.
 func (f follower) Step(st presence.Step) {
 	step := admin.Step{
-		Event: st.Event, Watcher: st.Watcher, Source: st.Source, Agent: st.Agent, CSeq: st.CSeq, Shown: st.Shown,
+		List: st.List, Event: st.Event, Watcher: st.Watcher, Source: st.Source, Agent: st.Agent, CSeq: st.CSeq, Shown: st.Shown,
 		Code: st.Code, Seconds: st.Took.Seconds(), Expires: int(st.Expires / time.Second),
 	}
 	if st.Kind == presence.StepNotify {

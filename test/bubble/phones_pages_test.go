@@ -14,6 +14,7 @@ import (
 var formats = map[string]*regexp.Regexp{
 	"yealink.cfg":      regexp.MustCompile(`^(#.*|[a-z0-9_.]+ = .+)$`),
 	"yealink-code.cfg": regexp.MustCompile(`^(#.*|[a-z0-9_.]+ = .+)$`),
+	"yealink-list.cfg": regexp.MustCompile(`^(#.*|[a-z0-9_.]+ = .+)$`),
 	"fanvil.cfg":       regexp.MustCompile(`^(|<<[^>]+>>(Version:[0-9.]+)?|<[A-Z ]+>|--[^-]+--:|[A-Za-z0-9]+ [A-Za-z]+ +:.*)\r$`),
 	"mitel.cfg":        regexp.MustCompile(`^(#.*|[a-z0-9 ]+: .+)$`),
 	"baresip.contacts": regexp.MustCompile(`^(#.*|"[^"]+" <sip:[^>]+>(;[a-z]+=[a-z0-9]+)*)$`),

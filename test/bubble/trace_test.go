@@ -43,11 +43,11 @@ func traced(s *kit.Site, data []string) string {
 	}
 	for _, d := range data {
 		var e struct {
-			Type, Orbit, Call, State, Detail, Event, Watcher, Source, Shown string
-			Time                                                            time.Time
-			CSeq, Code, Expires                                             int
-			Version                                                         *int
-			Seconds                                                         float64
+			Type, Orbit, Call, State, Detail, List, Event, Watcher, Source, Shown string
+			Time                                                                  time.Time
+			CSeq, Code, Expires                                                   int
+			Version                                                               *int
+			Seconds                                                               float64
 		}
 		if err := json.Unmarshal([]byte(d), &e); err != nil {
 			s.T.Fatalf("%v: %s", err, d)
@@ -64,6 +64,9 @@ func traced(s *kit.Site, data []string) string {
 			continue
 		}
 		fmt.Fprintf(&out, " %s from %s", e.Watcher, e.Source)
+		if e.List != "" {
+			fmt.Fprintf(&out, " by list %s", e.List)
+		}
 		if e.Event != "dialog" {
 			s.T.Errorf("event %q", e.Event)
 		}
@@ -138,6 +141,38 @@ func TestALampIsFollowed(t *testing.T) {
 		other.Refresh(0).Expect(200)
 		s.Wait(time.Second)
 		ladder.Golden(s.T, "trace", traced(s, stop()))
+	})
+}
+
+// Whoever watches an orbit by an event list is in its trace, with what concerns it;
+// and a list has a trace of its own.
+func TestALampIsFollowedThroughLists(t *testing.T) {
+	runOperated(t, desk, func(s *kit.Site) {
+		alice, bob, carol := s.Phone("alice"), s.Phone("bob"), s.Phone("carol")
+		all := bob.SubscribeList("orbits")
+		s.Wait(time.Second)
+		_, orbit := s.Operator.Follow("/lamps/701/trace")
+		_, list := s.Operator.Follow("/lamps/desk/trace")
+		watch := carol.SubscribeList("desk")
+		s.Wait(time.Second)
+		parked := park(alice, bob)
+		s.Wait(time.Second)
+		elsewhere := alice.Call("703", referred(bob))
+		s.Wait(time.Second)
+		watch.Refresh(0).Expect(200)
+		s.Wait(time.Second)
+		ladder.Golden(s.T, "trace-701", traced(s, orbit()))
+		ladder.Golden(s.T, "trace-desk", traced(s, list()))
+		if code, body := s.Operator.Do("GET", "/lamps?resource=701"); code != 200 || strings.Count(body, `"resource"`) != 1 || !strings.Contains(body, `"resource":"orbits","list":true`) {
+			s.T.Errorf("lamps of 701: %d %s", code, body)
+		}
+		if code, body := s.Operator.Do("GET", "/lamps?resource=799"); code != 200 || body != "[]\n" {
+			s.T.Errorf("lamps of 799: %d %q", code, body)
+		}
+		parked.Hangup()
+		elsewhere.Hangup()
+		all.Refresh(0).Expect(200)
+		s.Wait(time.Second)
 	})
 }
 
