@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"parkd/internal/blf"
 	"parkd/internal/config"
 	"parkd/test/kit"
 	"parkd/test/kit/phone"
@@ -294,6 +295,9 @@ func TestSnippets(t *testing.T) {
 		text := k.read(t)
 		if fault := malformed(f.Name(), text); fault != "" {
 			t.Errorf("%s: %s", f.Name(), fault)
+		}
+		if !slices.ContainsFunc(blf.Vendors, func(v blf.Vendor) bool { return v.Agent.MatchString(k.agent) }) {
+			t.Errorf("%s: parkd knows no make that says %q", f.Name(), k.agent)
 		}
 		if k.list == nil && !strings.Contains(text, "701") {
 			t.Errorf("%s: no key for 701", f.Name())
