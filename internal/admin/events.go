@@ -13,6 +13,7 @@ import (
 // Bounds of the event streams.
 const (
 	maxStreams  = 64
+	maxTraces   = 8     // of them: their queues are long, 2 MB each
 	streamQueue = 256   // a client that is further behind is dropped; it connects again by itself
 	traceQueue  = 16384 // of one that follows a lamp: 1,000 watchers are told within milliseconds
 	heartbeat   = 15 * time.Second
@@ -39,6 +40,7 @@ type hub struct {
 
 	mu      sync.Mutex             // leaf
 	streams map[chan event]*string // to the lamp that it follows; nil = it is told every event
+	traces  int
 	number  uint64
 	closed  bool
 }
@@ -53,8 +55,13 @@ func newHub() *hub {
 func (h *hub) count() {
 	h.busy.Store(int32(len(h.streams)))
 	var lamps []string
+	h.traces = 0
 	for _, lamp := range h.streams {
-		if lamp != nil && !slices.Contains(lamps, *lamp) {
+		if lamp == nil {
+			continue
+		}
+		h.traces++
+		if !slices.Contains(lamps, *lamp) {
 			lamps = append(lamps, *lamp)
 		}
 	}
@@ -66,7 +73,7 @@ func (h *hub) count() {
 func (h *hub) join(lamp *string) chan event {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.closed || len(h.streams) >= maxStreams {
+	if h.closed || len(h.streams) >= maxStreams || lamp != nil && h.traces >= maxTraces {
 		return nil
 	}
 	queue := streamQueue

@@ -82,6 +82,28 @@ func TestSlowFollower(t *testing.T) {
 	})
 }
 
+func TestTooManyTraces(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := server(t, office(t), "")
+		l, stop := serve(t, s)
+		for range maxTraces {
+			_, lines := l.get(t, "/api/v1/lamps/701/trace")
+			until(t, lines, "event: lamp")
+			rest(lines)
+		}
+		if f := s.Following(); !slices.Equal(f, []string{"701"}) {
+			t.Errorf("followed: %v", f)
+		}
+		_, lines := l.get(t, "/api/v1/lamps/702/trace")
+		until(t, lines, "HTTP/1.1 503")
+		rest(lines)
+		_, lines = l.get(t, "/api/v1/events")
+		until(t, lines, "retry")
+		rest(lines)
+		stop()
+	})
+}
+
 func TestNoTrace(t *testing.T) {
 	s := server(t, office(t), "")
 	for _, row := range []struct {
