@@ -133,3 +133,32 @@ func TestIdentityOfALamp(t *testing.T) {
 		})
 	}
 }
+
+// A list says no more of a caller than its orbit's lamp, to whoever it is and in the
+// way of their phone.
+func TestAListShowsNoCallersToWhoMayNotRetrieve(t *testing.T) {
+	rules := func(c *config.Config) {
+		fetchers("^desk")(c)
+		acme(config.Phone{State: "confirmed"})(c)
+	}
+	runWith(t, rules, func(s *kit.Site) {
+		alice, bob, desk, guest := s.Phone("alice"), s.Phone("bob"), s.Phone("desk"), s.Phone("guest")
+		named, nameless := desk.SubscribeList("orbits", "User-Agent: Acme 9/1.0"), guest.SubscribeList("orbits")
+		s.Wait(3 * time.Second)
+		parked := park(alice, bob)
+		on, dim := named.AwaitKey(lit, "701", "confirmed"), nameless.AwaitKey(lit, "701", "early")
+		if on.RemoteName != "alice" || on.CallID == "" {
+			s.T.Errorf("the desk's key: %+v", on)
+		}
+		if dim.RemoteName != "" || dim.RemoteURI != "sip:anonymous@anonymous.invalid" || dim.CallID+dim.LocalTag+dim.RemoteTag != "" {
+			s.T.Errorf("the guest's key: %+v", dim)
+		}
+		s.Wait(time.Second) // their answers have come
+		guest.Invite("701", phone.Opts{}).Expect(403)
+		fetched := desk.Call("701", phone.Opts{})
+		talk(s, fetched, parked)
+		goodbye(s, fetched, parked)
+		named.Refresh(0).Expect(200)
+		nameless.Refresh(0).Expect(200)
+	})
+}
