@@ -142,7 +142,7 @@ func (r *reports) subscribe(to notifying, req *sipua.Request) {
 	value, _ := sipua.Header(req.Request, "event")
 	ev, err := sipua.ParseEvent(value)
 	if err != nil || ev.Package != "refer" {
-		to.reply(req, 489, sip.NewHeader("Allow-Events", "refer"))
+		to.reply(req, 489, sip.NewHeader("Allow-Events", sipua.Events+", refer"))
 		return
 	}
 	if mine, _ := sipua.ParseEvent(r.event); !r.open || ev.ID != "" && ev.ID != mine.ID {

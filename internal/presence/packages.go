@@ -1,9 +1,8 @@
 package presence
 
-import "strings"
-
 // A pack is an event package that this notifier serves (RFC 6665 5.4): its
-// media types, the default first. Another package is another row.
+// media types, the default first. Another package is another row, and a word in
+// sipua.Events.
 type pack struct {
 	name  string
 	types []string
@@ -22,13 +21,4 @@ func packOf(name string) (pack, bool) {
 		}
 	}
 	return pack{}, false
-}
-
-// AllowEvents is the value of the Allow-Events header (RFC 6665 8.2.2).
-func AllowEvents() string {
-	names := make([]string, len(packs))
-	for i, p := range packs {
-		names[i] = p.name
-	}
-	return strings.Join(names, ", ")
 }

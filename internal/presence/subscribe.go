@@ -202,7 +202,7 @@ func termsOf(r *sipua.Request, have string) (terms, *refusal) {
 	p, ok := packOf(e.Package)
 	if !ok || have != "" && e.Package != have {
 		// RFC 6665 4.2.1.1, 8.3.2: 489 says what is served.
-		return terms{}, refuse(statusBadEvent, "event", sip.NewHeader("Allow-Events", AllowEvents()))
+		return terms{}, refuse(statusBadEvent, "event", sip.NewHeader("Allow-Events", sipua.Events))
 	}
 	t := terms{event: e.Package, id: e.ID, types: p.types}
 	for _, m := range p.types {

@@ -103,6 +103,17 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// What is said to be served is what is served (RFC 6665 4.4.4).
+func TestEvents(t *testing.T) {
+	var names []string
+	for _, p := range packs {
+		names = append(names, p.name)
+	}
+	if got := strings.Join(names, ", "); got != sipua.Events {
+		t.Errorf("%s is served, %s announced", got, sipua.Events)
+	}
+}
+
 func TestTooMany(t *testing.T) {
 	bubbleOf(t, Options{Max: 1}, func(b *bed) {
 		b.watch("192.0.2.9:5060")

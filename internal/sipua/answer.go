@@ -30,7 +30,7 @@ func (e *Endpoint) options(r *Request) {
 		sip.NewHeader("Accept-Encoding", "identity"),
 		sip.NewHeader("Accept-Language", "en"),
 		sip.NewHeader("Supported", supported),
-		sip.NewHeader("Allow-Events", events))
+		sip.NewHeader("Allow-Events", Events))
 }
 
 // notify answers the NOTIFYs by which phones keep a NAT binding open; others
@@ -40,7 +40,7 @@ func (e *Endpoint) notify(r *Request) {
 	ev, err := ParseEvent(v)
 	switch {
 	case err != nil:
-		e.refuse(r, &refusal{code: 489, reason: ReasonEvent, headers: []sip.Header{sip.NewHeader("Allow-Events", events)}})
+		e.refuse(r, &refusal{code: 489, reason: ReasonEvent, headers: []sip.Header{sip.NewHeader("Allow-Events", Events)}})
 	case ev.Package == "keep-alive":
 		r.Reply(sip.StatusOK, "")
 	default:

@@ -42,8 +42,10 @@ const (
 	allow     = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, NOTIFY, SUBSCRIBE, REFER"
 	asking    = "replaces, timer, 100rel, from-change, norefersub" // in requests of ours
 	supported = asking + ", eventlist"
-	events    = "dialog, presence"
 )
+
+// Events are the event packages that a SUBSCRIBE may be for (RFC 6665 4.4.4: all).
+const Events = "dialog, presence"
 
 // Accepted are the bodies that are taken (RFC 3261 20.1): the last in a NOTIFY, of a
 // REFER of ours.

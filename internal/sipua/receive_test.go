@@ -55,7 +55,7 @@ func TestChecks(t *testing.T) {
 		{"BYE in no dialog", msg("BYE", "sip:701@10.0.0.1", "d2", 1, "To: <sip:701@x>;tag=t"), 481, "", ""},
 		{"keep-alive NOTIFY", msg("NOTIFY", "sip:10.0.0.1", "n1", 1, "Event: keep-alive"), 200, "", ""},
 		{"keep-alive NOTIFY, compact", msg("NOTIFY", "sip:10.0.0.1", "n2", 1, "o: Keep-Alive"), 200, "", ""},
-		{"NOTIFY of nothing", msg("NOTIFY", "sip:10.0.0.1", "n3", 1), 489, "Allow-Events: " + events, ReasonEvent},
+		{"NOTIFY of nothing", msg("NOTIFY", "sip:10.0.0.1", "n3", 1), 489, "Allow-Events: " + Events, ReasonEvent},
 		{"NOTIFY of a strange subscription", msg("NOTIFY", "sip:10.0.0.1", "n4", 1, "Event: dialog"), 481, "", ReasonDialog},
 		{"CANCEL of nothing", msg("CANCEL", "sip:701@10.0.0.1", "c1", 1), 481, "", ReasonDialog},
 		{"a long header", msg("INVITE", "sip:701@10.0.0.1", "l1", 1, "Subject: "+long), 486, "", ""},

@@ -247,7 +247,10 @@ func TestASubscriptionOfAReferCanBeEnded(t *testing.T) {
 		_, _, parked, fetched := bridged(s)
 		dave := s.Phone("dave")
 		fetched.Do("SUBSCRIBE", "", "Event: refer", "Expires: 0").Expect(481)
-		fetched.Do("SUBSCRIBE", "", "Event: dialog", "Expires: 0").Expect(489)
+		// RFC 6665 4.4.4: all that is served anywhere.
+		if got := fetched.Do("SUBSCRIBE", "", "Event: dialog", "Expires: 0").Expect(489).Get("Allow-Events"); got != "dialog, presence, refer" {
+			s.T.Errorf("Allow-Events: %s", got)
+		}
 		r := fetched.Refer(to(dave)).Accepted()
 		ring := dave.Ringing(time.Second)
 		if got := r.Subscribe(60).Expect(200).Get("Expires"); got != "60" { // RFC 6665 4.2.1.1: no longer
