@@ -86,6 +86,15 @@ func barred(e *sipua.Endpoint, rec *Subscription) string {
 	return rejected
 }
 
+// subject is the resource that the next NOTIFY is about: none, when whoever watches is
+// served no more and must not learn of it (RFC 6665 6.1); the lamp goes dark.
+func (s *sub) subject() string {
+	if s.closing == rejected || s.closing == deactivated {
+		return ""
+	}
+	return s.rec.Resource
+}
+
 // terminated is the Subscription-State of the last NOTIFY (RFC 6665 8.2.3).
 func terminated(reason string) string {
 	st := sipua.SubscriptionState{State: "terminated", Reason: reason, Expires: -1, RetryAfter: -1}

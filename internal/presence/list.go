@@ -206,7 +206,7 @@ type page struct {
 // document is what the next NOTIFY says; with fresh, it is time to tell of changes.
 func (s *sub) document(t *telling, fresh bool) (Document, bool) {
 	if s.list == nil {
-		d, ok := s.n.o.Source.Document(s.rec.Resource, s.params())
+		d, ok := s.n.o.Source.Document(s.subject(), s.params())
 		t.shown = d.Shown
 		return d, ok
 	}
@@ -245,7 +245,7 @@ func (s *sub) newPage() *page {
 
 // whole begins a page that names every member (RFC 4662 5.2: fullState).
 func (s *sub) whole(p *page) bool {
-	members, ok := s.n.lists.Members(s.rec.Resource)
+	members, ok := s.n.lists.Members(s.subject())
 	s.list.enter(members)
 	p.roll.Full = true
 	names := 0

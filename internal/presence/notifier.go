@@ -71,7 +71,8 @@ type Source interface {
 	Resolve(user string) (resource string, ok bool)
 	// Document renders the newest state of a resource. It is called at any time
 	// from several goroutines and must not block. ok is false if there is no
-	// such resource any more: the document is then the last one, and may be empty.
+	// such resource any more, as there is none called "": the document is then the
+	// last one, and may be empty.
 	Document(resource string, p Params) (d Document, ok bool)
 }
 

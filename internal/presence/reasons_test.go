@@ -2,6 +2,7 @@ package presence
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -68,6 +69,29 @@ func TestReasons(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Whoever is served no more learns nothing with the last NOTIFY (RFC 6665 6.1).
+func TestTheRejectedLearnNothing(t *testing.T) {
+	bubble(t, func(b *bed) {
+		b.park("701", "ann")
+		p, l := b.watch("192.0.2.9:5060"), b.listed("192.0.2.10:5060", "all")
+		if p.last().shown != "ann" {
+			t.Fatalf("%+v", p.last())
+		}
+		access := sipua.Access{Trusted: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}
+		if err := b.n.o.Endpoint.Update(sipua.Settings{Access: access}); err != nil {
+			t.Fatal(err)
+		}
+		b.n.Recheck()
+		pass(time.Second)
+		if n := p.last(); n.state != "terminated;reason=rejected" || n.shown != "" {
+			t.Errorf("%+v", n)
+		}
+		if n, r := l.last(), l.rolls(""); n.state != "terminated;reason=rejected" || r[len(r)-1].String() != fmt.Sprintf("full %d:", len(r)-1) {
+			t.Errorf("%s, %v", n.state, r)
+		}
+	})
 }
 
 // The end of the server waits for its watchers, not for those who are silent, and

@@ -45,8 +45,8 @@ func TestOthersAreTrusted(t *testing.T) {
 		p := undisturbed(s, []*phone.Call{parked})
 
 		keys(s, s.Reloaded(trusting("192.0.2.0/24")), "access.trusted")
-		if end := watch.AwaitEnd(lit); end.Reason != "rejected" {
-			s.T.Errorf("the lamp ended because of %q", end.Reason)
+		if end := watch.AwaitEnd(lit); end.Reason != "rejected" || end.Dialog != "terminated" || end.RemoteURI != "" || end.CallID != "" {
+			s.T.Errorf("the lamp ended with %+v", end)
 		}
 		other := eve.Call("702", phone.Opts{})
 		alice.Invite("703", phone.Opts{}).Expect(403)
