@@ -11,11 +11,12 @@ func (e *Endpoint) ReceiveBuffer() int {
 		if l.packet == nil {
 			continue
 		}
-		c, ok := l.packet.PacketConn.(syscall.Conn)
-		if !ok {
-			return 0
+		n := 0
+		if c, ok := l.packet.PacketConn.(syscall.Conn); l.packet.raw != nil {
+			n = l.packet.raw.buffer()
+		} else if ok {
+			n = readBuffer(c)
 		}
-		n := readBuffer(c)
 		if n <= 0 {
 			return 0
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	mathrand "math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -16,6 +17,7 @@ import (
 // however many there are, and one alarm serves all.
 type exchanges struct {
 	packet *packetConn
+	count  atomic.Int32 // those that are live
 
 	mu     sync.Mutex // leaf
 	random *mathrand.ChaCha8
@@ -32,10 +34,10 @@ type round struct {
 	first, last *Exchange
 }
 
-func newExchanges(p *packetConn) *exchanges {
+func newExchanges() *exchanges {
 	var seed [32]byte
 	rand.Read(seed[:]) // never fails (crypto/rand)
-	return &exchanges{packet: p, random: mathrand.NewChaCha8(seed), live: map[uint64]*Exchange{}}
+	return &exchanges{random: mathrand.NewChaCha8(seed), live: map[uint64]*Exchange{}}
 }
 
 // newBranch makes one that nobody can guess, so that nobody can answer for
@@ -59,6 +61,7 @@ func (t *exchanges) add(x *Exchange) bool {
 		x.gap, x.end = x.Once, now.Add(x.Once)
 	}
 	t.live[x.branch.a] = x
+	t.count.Store(int32(len(t.live)))
 	t.wait(x, now)
 	return true
 }
@@ -134,6 +137,7 @@ func (t *exchanges) end(x *Exchange, state exchangeState) bool {
 	x.state = state
 	x.unlink()
 	delete(t.live, x.branch.a)
+	t.count.Store(int32(len(t.live)))
 	return true
 }
 
@@ -288,10 +292,4 @@ func (t *exchanges) close() {
 	for _, x := range list {
 		x.tell(Answer{}, fmt.Errorf("%s: %w", x.method, ErrClosed))
 	}
-}
-
-func (t *exchanges) len() int {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return len(t.live)
 }

@@ -50,8 +50,9 @@ func (e *Endpoint) addListener(l Listener) error {
 	switch {
 	case l.Network == "udp" && l.Packet != nil:
 		n := e.newLayer()
+		n.exchanges = newExchanges()
 		n.packet = newPacketConn(n, l.Packet)
-		n.exchanges = newExchanges(n.packet)
+		n.exchanges.packet = n.packet
 		e.unready.Add(1)
 		n.serve = append(n.serve, func() error { return n.tpl.ServeUDP(n.packet) })
 		n.closer = append(n.closer, n.packet.Close)

@@ -10,6 +10,7 @@ import (
 )
 
 const (
+	many         = 32               // answers to come are many
 	maxSources   = 1 << 16          // distinct UDP sources in one turn; more are dropped
 	sourceTurn   = 10 * time.Second // sources are forgotten one to two turns after their last packet
 	sourceSlots  = 1 << 10          // buckets for the rate of packets
@@ -25,7 +26,7 @@ const (
 // ReadFrom.
 type packetConn struct {
 	net.PacketConn
-	plain *net.UDPConn // the same socket, whose addresses need no memory; nil if it is of another kind
+	raw   *rawUDP // in its place; nil if it is not the system's
 	layer *layer
 	local netip.AddrPort
 	self  selfAddr
@@ -55,12 +56,13 @@ func (a selfAddr) String() string { return string(a) }
 
 func newPacketConn(l *layer, c net.PacketConn) *packetConn {
 	local := addrPort(c.LocalAddr())
-	plain, _ := c.(*net.UDPConn)
-	return &packetConn{
-		PacketConn: c, plain: plain, layer: l, local: local, self: selfAddr(local.String()),
+	p := &packetConn{
+		PacketConn: c, layer: l, local: local, self: selfAddr(local.String()),
 		seed: maphash.MakeSeed(), turned: time.Now(), current: map[string]struct{}{},
 		buckets: make([]packetBucket, sourceSlots),
 	}
+	p.raw = openRaw(c, func() bool { return l.exchanges.count.Load() >= many })
+	return p
 }
 
 // LocalAddr is the address that requests must carry as theirs, to the letter,
@@ -82,8 +84,8 @@ func (p *packetConn) ReadFrom(b []byte) (int, net.Addr, error) {
 			<-p.layer.e.done
 			return 0, nil, net.ErrClosed
 		}
-		n, from, err := p.read(b)
-		if err != nil && p.layer.e.frozen.Load() {
+		data, from, err := p.read(b)
+		if err != nil && p.layer.e.frozen.Load() || errors.Is(err, errWoken) {
 			continue
 		}
 		if err != nil {
@@ -100,24 +102,24 @@ func (p *packetConn) ReadFrom(b []byte) (int, net.Addr, error) {
 		}
 		p.in.Add(1)
 		if p.layer.e.tracing() {
-			p.layer.e.traceWire("received", "udp", p.self, from, b[:n])
+			p.layer.e.traceWire("received", "udp", p.self, from, data)
 		}
-		if p.layer.exchanges.take(b[:n]) || p.pinged(b[:n], from) {
+		if p.layer.exchanges.take(data) || p.pinged(data, from) {
 			continue
 		}
 		p.from = from.String()
-		return n, p.self, nil
+		return copy(b, data), p.self, nil
 	}
 }
 
-// read reads one packet; v4-mapped addresses become v4.
-func (p *packetConn) read(b []byte) (n int, from netip.AddrPort, err error) {
-	if p.plain != nil {
-		n, from, err = p.plain.ReadFromUDPAddrPort(b)
-		return n, netip.AddrPortFrom(from.Addr().Unmap(), from.Port()), err
+// read reads one packet, with b for room, if it needs any; v4-mapped addresses
+// become v4.
+func (p *packetConn) read(b []byte) ([]byte, netip.AddrPort, error) {
+	if p.raw != nil {
+		return p.raw.read()
 	}
 	n, addr, err := p.PacketConn.ReadFrom(b)
-	return n, addrPort(addr), err
+	return b[:n], addrPort(addr), err
 }
 
 // send sends a packet to a literal address.
@@ -126,19 +128,36 @@ func (p *packetConn) send(b []byte, to netip.AddrPort) (err error) {
 	if p.layer.e.tracing() {
 		p.layer.e.traceWire("sent", "udp", p.self, to, b)
 	}
-	if p.plain != nil {
-		_, err = p.plain.WriteToUDPAddrPort(b, to)
-	} else {
-		_, err = p.PacketConn.WriteTo(b, net.UDPAddrFromAddrPort(to))
+	if p.raw != nil {
+		return p.raw.send(b, to)
 	}
+	_, err = p.PacketConn.WriteTo(b, net.UDPAddrFromAddrPort(to))
 	return err
 }
 
 // WriteTo sends a packet.
 func (p *packetConn) WriteTo(b []byte, to net.Addr) (int, error) {
-	p.out.Add(1)
-	p.layer.e.traceWire("sent", "udp", p.self, to, b)
-	return p.PacketConn.WriteTo(b, to)
+	if err := p.send(b, addrPort(to)); err != nil {
+		return 0, err
+	}
+	return len(b), nil
+}
+
+// SetReadDeadline ends a read that waits.
+func (p *packetConn) SetReadDeadline(t time.Time) error {
+	if p.raw != nil {
+		p.raw.wake()
+		return nil
+	}
+	return p.PacketConn.SetReadDeadline(t)
+}
+
+// Close closes the socket.
+func (p *packetConn) Close() error {
+	if p.raw != nil {
+		return p.raw.close()
+	}
+	return p.PacketConn.Close()
 }
 
 // pause waits after a read error; false means that the endpoint has ended.

@@ -17,7 +17,7 @@ func (e *Endpoint) Sizes() map[string]int {
 	e.merged.mu.Unlock()
 	for _, l := range e.layers {
 		if l.exchanges != nil {
-			n["requests_sent"] += l.exchanges.len()
+			n["requests_sent"] += int(l.exchanges.count.Load())
 		}
 		l.rejected.mu.Lock()
 		n["refused_invites"] += len(l.rejected.open) + l.rejected.acks.count(now)
