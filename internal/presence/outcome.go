@@ -37,9 +37,10 @@ func (s *sub) stopping(err error) bool {
 	return s.n.ctx.Err() != nil || errors.Is(err, sipua.ErrClosed)
 }
 
-// late takes an answer that found no transaction any more.
+// late takes an answer that found no transaction any more. A challenge that comes
+// again is none: its NOTIFY is under way under another CSeq, or about to be.
 func (s *sub) late(a sipua.Answer) {
-	if s.gone {
+	if s.gone || sipua.Challenges(a.Code) { // answered already, or never
 		return
 	}
 	t := &telling{}

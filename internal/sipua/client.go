@@ -167,7 +167,7 @@ func (t *Transaction) follow(ctx context.Context, tx *sip.ClientTx, l *layer, re
 // final passes a final response on, or returns it when it is a challenge that
 // may be answered.
 func (t *Transaction) final(ctx context.Context, tx *sip.ClientTx, req *sip.Request, res *sip.Response, cancelled bool) *sip.Response {
-	if challenges(res.StatusCode) && !cancelled {
+	if Challenges(res.StatusCode) && !cancelled {
 		finish(tx, req)
 		return res
 	}

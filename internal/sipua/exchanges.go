@@ -173,6 +173,7 @@ func (t *exchanges) renew(x *Exchange) bool {
 func (t *exchanges) turn() {
 	now := time.Now()
 	var again, late []*Exchange
+	var repeated []repetition
 	t.mu.Lock()
 	t.wakes = time.Time{}
 	for _, r := range t.rounds {
@@ -193,6 +194,7 @@ func (t *exchanges) turn() {
 			x.gap = sip.T2
 		}
 		t.wait(x, now)
+		repeated = append(repeated, repetition{x, x.branch, x.wire})
 	}
 	for _, r := range t.rounds {
 		if r.first != nil {
@@ -203,12 +205,29 @@ func (t *exchanges) turn() {
 	for _, x := range late {
 		x.tell(Answer{}, fmt.Errorf("%s: %w", x.method, ErrTimeout))
 	}
-	for _, x := range again {
+	for _, r := range repeated {
+		if !t.waits(r) { // it has ended while those before it were sent
+			continue
+		}
 		// RFC 3261 17.1.4.
-		if err := t.packet.send(x.wire, x.Way.to); err != nil && t.remove(x) {
-			x.tell(Answer{}, fmt.Errorf("%s: %w: %w", x.method, ErrTransport, err))
+		if err := t.packet.send(r.wire, r.x.Way.to); err != nil && t.remove(r.x) {
+			r.x.tell(Answer{}, fmt.Errorf("%s: %w: %w", r.x.method, ErrTransport, err))
 		}
 	}
+}
+
+// repetition is a message that is to be sent again.
+type repetition struct {
+	x      *Exchange
+	branch branch
+	wire   []byte
+}
+
+// waits says whether the exchange still waits for the answer to that message.
+func (t *exchanges) waits(r repetition) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return r.x.state == open && r.x.branch == r.branch
 }
 
 // match finds the exchange that a response belongs to (RFC 3261 17.1.3), and ends
@@ -231,7 +250,7 @@ func (t *exchanges) match(b branch, method string, code int) *Exchange {
 // take passes a datagram on if it is an ordinary answer to an exchange.
 func (t *exchanges) take(datagram []byte) bool {
 	a, ok := scanAnswer(datagram)
-	if !ok || challenges(a.Code) {
+	if !ok || Challenges(a.Code) {
 		return false
 	}
 	x := t.match(a.branch, a.method, a.Code)
@@ -259,7 +278,7 @@ func (t *exchanges) takeParsed(res *sip.Response) bool {
 	switch {
 	case x == nil:
 		return false
-	case challenges(res.StatusCode):
+	case Challenges(res.StatusCode):
 		res = res.Clone() // the original is about to be changed
 		if !t.packet.layer.e.spawn(func() { x.challenged(res) }) {
 			x.tell(Answer{}, fmt.Errorf("%s: %w", x.method, ErrClosed))
@@ -270,7 +289,8 @@ func (t *exchanges) takeParsed(res *sip.Response) bool {
 	return true
 }
 
-func challenges(code int) bool {
+// Challenges says whether a response with that code asks for a password (RFC 3261 22).
+func Challenges(code int) bool {
 	return code == sip.StatusUnauthorized || code == sip.StatusProxyAuthRequired
 }
 
