@@ -73,9 +73,11 @@ func bubbleOf(t *testing.T, o Options, f func(*bed)) {
 }
 
 // journaled runs f with a notifier that keeps its subscriptions on a disk.
-func journaled(t *testing.T, f func(*bed)) {
+func journaled(t *testing.T, f func(*bed)) { journaledOf(t, Options{}, f) }
+
+func journaledOf(t *testing.T, o Options, f func(*bed)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) { newBed(t, Options{}, newDisk()).run(f) })
+	synctest.Test(t, func(t *testing.T) { newBed(t, o, newDisk()).run(f) })
 }
 
 func newBed(t *testing.T, o Options, d *disk) *bed {

@@ -150,15 +150,18 @@ func TestAnyHistory(t *testing.T) {
 		steps := history(r)
 		loss := rapid.SliceOfN(rapid.SampledFrom([]bool{false, false, false, true}), 0, 7).Draw(r, "loss")
 		block := rapid.SampledFrom([]uint32{0, 0, 128}).Draw(r, "block")
-		if faults := play(t, steps, loss, block); len(faults) > 0 {
+		places := rapid.SampledFrom([]int{0, 1, 2}).Draw(r, "places")
+		double := rapid.SliceOfN(rapid.SampledFrom([]bool{false, false, true}), 0, 7).Draw(r, "double")
+		if faults := play(t, steps, loss, double, block, places); len(faults) > 0 {
 			r.Fatal(strings.Join(faults, "\n"))
 		}
 	})
 }
 
-func play(t *testing.T, steps []step, loss []bool, block uint32) []string {
+func play(t *testing.T, steps []step, loss, double []bool, block uint32, places int) []string {
 	var j *judge
-	journaled(t, func(b *bed) {
+	journaledOf(t, Options{places: places}, func(b *bed) {
+		b.net.double = double
 		if block > 0 {
 			b.block, b.n.block = block, block
 		}

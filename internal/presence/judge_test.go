@@ -33,6 +33,7 @@ type talk struct {
 	run      int // of the last NOTIFY
 
 	expires  time.Time // zero = a fetch
+	said     uint32    // CSeq of the last SUBSCRIBE that was answered
 	asked    bool      // a SUBSCRIBE was answered since the last NOTIFY
 	known    uint32    // the CSeq then
 	leaves   bool      // Expires was 0
@@ -119,7 +120,10 @@ func (j *judge) accepted(key string, to netip.AddrPort, m *sip.Response) {
 				o.replaced = time.Now()
 			}
 		}
+	} else if t.said == m.CSeq().SeqNo && t.run == j.run {
+		return // the 200 once more
 	}
+	t.said = m.CSeq().SeqNo
 	t.asked, t.until = true, time.Time{}
 	if t.run == j.run {
 		t.known = t.seq
@@ -145,7 +149,7 @@ func (t *talk) answer(m *sip.Response) {
 		t.until = time.Now().Add(time.Duration(seconds) * time.Second)
 	}
 	if seq == t.seq {
-		t.answered, t.challenged = true, m.StatusCode == 401 || m.StatusCode == 407
+		t.answered, t.challenged = true, t.challenged || m.StatusCode == 401 || m.StatusCode == 407
 		if m.IsSuccess() {
 			t.has = t.shown
 		}
@@ -172,7 +176,7 @@ func (j *judge) notify(t *talk, m *sip.Request, text string) {
 	}
 	retry := password && !fresh && t.challenged && version == t.version
 	switch {
-	case t.text == "" && version != 0,
+	case t.text == "" && !fresh && version != 0,
 		t.text != "" && fresh && (version <= t.version || seq <= t.seq),
 		t.text != "" && !fresh && !retry && version != t.version+1,
 		t.text != "" && !fresh && seq != t.seq+1 && !(t.challenged && seq == t.seq+2): // one was for the password

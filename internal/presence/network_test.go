@@ -15,9 +15,11 @@ import (
 
 // network is UDP in memory.
 type network struct {
-	mu    sync.Mutex
-	ports map[netip.AddrPort]*port
-	tap   func(from, to netip.AddrPort, data []byte) (lose bool) // sees every packet, may be nil
+	mu     sync.Mutex
+	ports  map[netip.AddrPort]*port
+	tap    func(from, to netip.AddrPort, data []byte) (lose bool) // sees every packet, may be nil
+	double []bool                                                 // of the next packets, over and over, which come twice
+	sent   int
 }
 
 type packet struct {
@@ -63,8 +65,13 @@ func (p *port) WriteTo(b []byte, to net.Addr) (int, error) {
 	if p.off || p.n.tap != nil && p.n.tap(p.addr, dst, b) {
 		q = nil
 	}
+	p.n.sent++
+	copies := 1
+	if d := p.n.double; len(d) > 0 && d[p.n.sent%len(d)] {
+		copies = 2
+	}
 	p.n.mu.Unlock()
-	if q != nil {
+	for ; q != nil && copies > 0; copies-- {
 		q.in <- packet{append([]byte(nil), b...), p.addr}
 	}
 	return len(b), nil // nobody there: lost
