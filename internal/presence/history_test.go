@@ -24,7 +24,7 @@ var doings = []string{
 	"park", "park", "park", "park", "park", "remove", "build", "wait", // orbits
 	"silent", "slow", "busy", "away", "trouble", "guarded", "gone", "lost", "well", "well", // how a phone answers
 	"subscribe", "subscribe", "brief", "reboot", "unsubscribe", "fetch", // what it asks for
-	"crash", "slow disk", "fast disk", "settle", // the server
+	"crash", "stop", "slow disk", "fast disk", "settle", // the server
 }
 
 func history(t *rapid.T) []step {
@@ -141,7 +141,7 @@ func (k *keyset) fetch() {
 }
 
 // After any history, with packets lost and phones silent, slow, busy or gone, with
-// orbits that come and go and a server that is killed, every watcher's last document
+// orbits that come and go and a server that is killed or stopped, every watcher's last document
 // is the state; versions and CSeq rose by one a document, and across a kill by more;
 // no two NOTIFYs were in flight within two seconds; nobody was told more often than
 // a burst and once a second; and whatever ended did so with its reason.
@@ -227,7 +227,9 @@ func (a *act) do(i int, s step) {
 	case "fetch":
 		k.fetch()
 	case "crash":
-		a.crash(s.after)
+		a.restart(a.b.kill, s.after)
+	case "stop":
+		a.restart(a.b.stop, s.after)
 	case "slow disk":
 		a.b.disk.set(func(d *disk) { d.delay = slowest })
 	case "fast disk":
@@ -239,12 +241,12 @@ func (a *act) do(i int, s step) {
 	}
 }
 
-// crash kills the server and starts it again after a time.
-func (a *act) crash(down time.Duration) {
+// restart ends the server in some way and starts it again after a time.
+func (a *act) restart(end func(), down time.Duration) {
 	a.b.net.mu.Lock()
 	a.j.down, a.j.killed = true, time.Now()
 	a.b.net.mu.Unlock()
-	a.b.kill()
+	end()
 	pass(min(down, 20*time.Second))
 	a.b.net.mu.Lock()
 	a.j.down = false

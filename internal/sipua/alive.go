@@ -46,7 +46,7 @@ func (e *Endpoint) KeepAlive(f Flow) error {
 		return failed(ErrNoRoute)
 	}
 	f.Local = l.packet.local
-	if err := l.packet.send(e.nudge(f), f.Remote); err != nil {
+	if err := l.packet.send(e.nudge(f, l.exchanges.newNudge()), f.Remote); err != nil {
 		return failed(err)
 	}
 	return nil
@@ -59,13 +59,13 @@ const (
 )
 
 // nudge is an OPTIONS to the far end of a flow (RFC 3261 11.1), which asks nothing.
-func (e *Endpoint) nudge(f Flow) []byte {
+func (e *Endpoint) nudge(f Flow, branch string) []byte {
 	host, port := e.sentBy(f)
 	us := net.JoinHostPort(strings.Trim(host, "[]"), strconv.Itoa(port))
 	them := f.Remote.String()
 	b := make([]byte, 0, 512)
 	for _, s := range [...]string{
-		"OPTIONS sip:", them, " SIP/2.0\r\nVia: SIP/2.0/UDP ", us, ";branch=", NewBranch(), ";rport\r\nMax-Forwards: 70\r\nFrom: <sip:", us, ">;tag=", NewTag(),
+		"OPTIONS sip:", them, " SIP/2.0\r\nVia: SIP/2.0/UDP ", us, ";branch=", branch, ";rport\r\nMax-Forwards: 70\r\nFrom: <sip:", us, ">;tag=", NewTag(),
 		"\r\nTo: <sip:", them, ">\r\nCall-ID: ", NewCallID(), "\r\nCSeq: 1 OPTIONS\r\nContact: <sip:", us, ">\r\nAccept: application/sdp\r\n",
 	} {
 		b = append(b, s...)

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/emiago/sipgo/sip"
 )
 
 // A phone that keeps its NAT open by empty lines over UDP is answered as over a
@@ -44,9 +46,11 @@ func TestPingOverUDP(t *testing.T) {
 func TestKeepAliveOverUDP(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e, p, _ := start(t, Options{Settings: Settings{UserAgent: "parkd/1"}}, nil)
+		strays := 0
+		e.HandleStray(func(*sip.Response) { strays++ })
 		flow := Flow{Network: "udp", Local: netip.MustParseAddrPort(usAddr), Remote: netip.MustParseAddrPort(peerAddr)}
 		seen := map[string]bool{}
-		for _, code := range []int{200, 404, 501} {
+		for _, code := range []int{200, 401, 404, 501} {
 			if err := e.KeepAlive(flow); err != nil {
 				t.Fatal(err)
 			}
@@ -65,6 +69,9 @@ func TestKeepAliveOverUDP(t *testing.T) {
 			if m := p.read(time.Minute); m != nil {
 				t.Errorf("after the answer: %s", m)
 			}
+		}
+		if strays != 0 {
+			t.Errorf("%d answers went on", strays)
 		}
 		if err := e.KeepAlive(Flow{Network: "tcp", Remote: flow.Remote}); !errors.Is(err, ErrTransport) {
 			t.Errorf("over a connection that is not there: %v", err)

@@ -43,3 +43,37 @@ func BenchmarkRequest(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkKeepAlive is a keep-alive to a phone on the loopback and its answer, on
+// our side only.
+func BenchmarkKeepAlive(b *testing.B) {
+	c, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	phone, err := net.ListenPacket("udp", "127.0.0.1:0") // which nobody reads: what it is sent is dropped
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer phone.Close()
+	e, err := New(Options{Listeners: []Listener{{Network: "udp", Packet: c}}, Log: zerolog.Nop()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	go e.Serve(b.Context())
+	defer e.Shutdown()
+	<-e.Ready()
+	f := Flow{Network: "udp", Local: addrPort(c.LocalAddr()), Remote: addrPort(phone.LocalAddr())}
+	l := e.layers[0]
+	answer := []byte("SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP 127.0.0.1:5060;branch=" + l.exchanges.newNudge() +
+		";rport=5060\r\nFrom: <sip:127.0.0.1>;tag=a\r\nTo: <sip:127.0.0.1>;tag=b\r\nCall-ID: c\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n")
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := e.KeepAlive(f); err != nil {
+			b.Fatal(err)
+		}
+		if !l.exchanges.take(answer) {
+			b.Fatal("the answer went on")
+		}
+	}
+}

@@ -18,6 +18,7 @@ import (
 type exchanges struct {
 	packet *packetConn
 	count  atomic.Int32 // those that are live
+	nudges uint64       // first half of the branches of keep-alives, which have no exchange
 
 	mu     sync.Mutex // leaf
 	random *mathrand.ChaCha8
@@ -37,7 +38,8 @@ type round struct {
 func newExchanges() *exchanges {
 	var seed [32]byte
 	rand.Read(seed[:]) // never fails (crypto/rand)
-	return &exchanges{random: mathrand.NewChaCha8(seed), live: map[uint64]*Exchange{}}
+	random := mathrand.NewChaCha8(seed)
+	return &exchanges{nudges: random.Uint64(), random: random, live: map[uint64]*Exchange{}}
 }
 
 // newBranch makes one that nobody can guess, so that nobody can answer for
@@ -46,6 +48,13 @@ func (t *exchanges) newBranch() branch {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return branch{t.random.Uint64(), t.random.Uint64()}
+}
+
+// newNudge makes one for a keep-alive.
+func (t *exchanges) newNudge() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return string(branch{t.nudges, t.random.Uint64()}.append(nil))
 }
 
 // add opens an exchange that is about to be sent.
@@ -247,9 +256,13 @@ func (t *exchanges) match(b branch, method string, code int) *Exchange {
 	return x
 }
 
-// take passes a datagram on if it is an ordinary answer to an exchange.
+// take passes a datagram on if it is an ordinary answer to an exchange, and drops
+// one to a keep-alive.
 func (t *exchanges) take(datagram []byte) bool {
 	a, ok := scanAnswer(datagram)
+	if ok && a.branch.a == t.nudges && a.method == string(sip.OPTIONS) {
+		return true // nobody waits for it
+	}
 	if !ok || Challenges(a.Code) {
 		return false
 	}
