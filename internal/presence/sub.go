@@ -58,6 +58,7 @@ func newSub(n *Notifier, rec Subscription) *sub {
 		s.list = newList(rec.Entity)
 	}
 	s.queue = dialog.NewQueue(dialog.QueueConfig{Overflow: s.overflow, Panic: func(v any, stack []byte) {
+		s.n.window.leave(s) // whoever was about to send has not
 		s.log.Error().Interface("panic", v).Bytes("stack", stack).Msg("panic in a subscription")
 	}})
 	s.routed()
@@ -71,6 +72,7 @@ func (s *sub) overflow() {
 	s.queue.Close()
 	s.n.index.drop(s)
 	s.n.o.Table.Remove(s.id)
+	s.n.window.leave(s)
 	s.n.forget(s.rec.Resource, s.keptAs())
 }
 

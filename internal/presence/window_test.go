@@ -164,3 +164,22 @@ func TestWaitingForAPlace(t *testing.T) {
 		}
 	})
 }
+
+// A subscription that comes to grief keeps no place.
+func TestPlaceOfOneThatFails(t *testing.T) {
+	for name, fail := range map[string]func(*sub){
+		"panic":    func(s *sub) { _ = s.queue.Do(func() { s.n.window.enter(s, time.Now()); panic("a bug") }) },
+		"overflow": func(s *sub) { s.n.window.enter(s, time.Now()); s.overflow() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubbleOf(t, Options{places: 1}, func(b *bed) {
+				b.watch("192.0.2.9:5060")
+				fail(b.n.index.all()[0])
+				pass(time.Minute)
+				if out, waiting := b.n.window.sizes(); out != 0 || waiting != 0 {
+					t.Errorf("%d out, %d waiting", out, waiting)
+				}
+			})
+		})
+	}
+}
