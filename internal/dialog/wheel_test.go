@@ -40,6 +40,7 @@ func TestWheelInTime(t *testing.T) {
 			time.Sleep(some() / 10)
 		}
 		time.Sleep(200 * time.Hour)
+		synctest.Wait()
 		if fired+kept != begun || begun < 2000 || kept < 100 || w.Len() != 0 {
 			t.Errorf("%d timers: %d fired, %d stopped, %d left", begun, fired, kept, w.Len())
 		}
