@@ -34,6 +34,7 @@ type talk struct {
 
 	expires  time.Time // zero = a fetch
 	said     uint32    // CSeq of the last SUBSCRIBE that was answered
+	wanted   time.Time // as the last SUBSCRIBE in the dialog has asked, be it answered or not
 	asked    bool      // a SUBSCRIBE was answered since the last NOTIFY
 	known    uint32    // the CSeq then
 	leaves   bool      // Expires was 0
@@ -96,7 +97,11 @@ func (j *judge) packet(from, to netip.AddrPort, data []byte) (lose bool) {
 			j.talks[key].answer(m)
 		}
 	case *sip.Request:
-		if m.Method != sip.NOTIFY {
+		if m.Method == sip.SUBSCRIBE {
+			if t := j.talks[key]; t != nil && !j.down {
+				seconds, _ := strconv.Atoi(value(m, "Expires"))
+				t.wanted = time.Now().Add(time.Duration(seconds) * time.Second)
+			}
 			break
 		}
 		if t := j.talks[key]; t != nil {
@@ -243,6 +248,9 @@ func (j *judge) state(t *talk, now time.Time, fresh bool, state string) {
 		return
 	}
 	left, err := strconv.Atoi(strings.TrimPrefix(state, "active;expires="))
+	if fresh && t.wanted.After(t.expires) && float64(left) > t.expires.Sub(now).Seconds()+1.02 {
+		t.expires = t.wanted // the disk had the refresh, whose 200 the end of that server kept back
+	}
 	real := t.expires.Sub(now).Seconds()
 	// RFC 6665 4.2.2: never longer than it is, but for the last second. After a restart
 	// it counts from the SUBSCRIBE, not from its 200. Timers go by a wheel of 10 ms.
