@@ -243,7 +243,8 @@ func (s *sub) newPage() *page {
 		size: s.headSize() + rootSize + len(s.rec.Entity)}
 }
 
-// whole begins a page that names every member (RFC 4662 5.2: fullState).
+// whole begins a page that names every member (RFC 4662 5.2: fullState), or as many
+// of more than a thousand as a message has room for.
 func (s *sub) whole(p *page) bool {
 	members, ok := s.n.lists.Members(s.subject())
 	s.list.enter(members)
@@ -251,9 +252,13 @@ func (s *sub) whole(p *page) bool {
 	names := 0
 	for i, m := range members {
 		e := RollEntry{URI: s.list.uriOf(m.Resource), Name: m.Name}
+		size := resourceSize + len(e.URI)
+		if p.size+size > listOnStream { // the others are named in the pieces that follow
+			break
+		}
 		p.roll.Resources = append(p.roll.Resources, e)
 		p.at[m.Resource] = i
-		p.size += resourceSize + len(e.URI)
+		p.size += size
 		if m.Name != "" {
 			names += nameSize + len(m.Name)
 		}

@@ -155,6 +155,32 @@ func TestListInPiecesWithoutConnections(t *testing.T) {
 	})
 }
 
+// A list whose members alone, without a word on their state, are longer than any
+// datagram.
+func TestListOfVeryMany(t *testing.T) {
+	bubble(t, func(b *bed) {
+		const many = 1500
+		b.office(many)
+		b.park("2200", "ann")
+		p := b.phone("192.0.2.9:5060")
+		p.headers = []string{"Supported: eventlist"}
+		p.subscribe("sip:all@192.0.2.1")
+		pass(5 * time.Second)
+		if r := p.rolls("")[0]; !r.full || len(r.members) < 1000 || len(r.members) == many {
+			t.Errorf("the first NOTIFY names %d", len(r.members))
+		}
+		k := keys(p.rolls(""))
+		if len(k) != many || k["2200"] != "ann" || slices.Contains(slices.Collect(maps.Values(k)), "?") {
+			t.Errorf("%d members, 2200 shows %q", len(k), k["2200"])
+		}
+		b.park("2199", "joe")
+		pass(3 * time.Second)
+		if got := keys(p.rolls(""))["2199"]; got != "joe" {
+			t.Errorf("2199 shows %q", got)
+		}
+	})
+}
+
 // What a watcher may not have got is told again with the next, and once; a late
 // answer is one.
 func TestListTellsWhatWasLost(t *testing.T) {
