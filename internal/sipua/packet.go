@@ -18,6 +18,8 @@ const (
 	readBackoffs = time.Second
 )
 
+var errFull = errors.New("send buffer is full")
+
 // packetConn stands between a UDP socket and sipgo. sipgo ends its listener at
 // the first read error, and remembers every source for ever; so errors are
 // absorbed here, and sipgo is told one constant source, while the pool that it
@@ -33,6 +35,7 @@ type packetConn struct {
 	once  sync.Once
 	in    counter // packets read
 	out   counter // packets written
+	lost  counter // of those, for want of room
 
 	// Owned by the reading goroutine:
 	from    string
@@ -129,7 +132,13 @@ func (p *packetConn) send(b []byte, to netip.AddrPort) (err error) {
 		p.layer.e.traceWire("sent", "udp", p.self, to, b)
 	}
 	if p.raw != nil {
-		return p.raw.send(b, to)
+		if err = p.raw.send(b, to); errors.Is(err, errFull) {
+			if n := p.lost.Add(1); n&(n-1) == 0 {
+				p.layer.e.log.Warn().Uint64("packets", n).Stringer("local", p.local).Msg("UDP packets lost: the send buffer is full")
+			}
+			return nil // as one that the network loses
+		}
+		return err
 	}
 	_, err = p.PacketConn.WriteTo(b, net.UDPAddrFromAddrPort(to))
 	return err

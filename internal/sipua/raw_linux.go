@@ -28,6 +28,7 @@ type rawUDP struct {
 
 	busy   func() bool  // many answers are to come
 	sends  sync.RWMutex // held to send; to close, in full
+	full   atomic.Int64 // nobody waits for room before that time, in Unix nanoseconds
 	reads  sync.Mutex   // held to read; whoever closes rings first
 	closed atomic.Bool
 
@@ -42,6 +43,9 @@ type rawUDP struct {
 const (
 	gather = 16                     // packets read at once at most
 	rest   = 200 * time.Microsecond // for which answers gather
+
+	roomWait = 20                     // milliseconds that a packet waits for room in the send buffer
+	roomRest = 100 * time.Millisecond // for which nobody waits after one that waited in vain
 )
 
 // mmsghdr is that of recvmmsg(2).
@@ -192,7 +196,7 @@ func (r *rawUDP) source(i int) netip.AddrPort {
 	return netip.AddrPortFrom(addr, port)
 }
 
-// send sends a packet; a full send buffer is waited for.
+// send sends a packet. errFull: it is lost, for want of room in the send buffer.
 func (r *rawUDP) send(b []byte, to netip.AddrPort) error {
 	failed := func(err error) error {
 		return &net.OpError{Op: "write", Net: "udp", Source: r.local, Addr: net.UDPAddrFromAddrPort(to), Err: err}
@@ -220,15 +224,30 @@ func (r *rawUDP) send(b []byte, to netip.AddrPort) error {
 			return nil
 		case unix.EINTR:
 		case unix.EAGAIN:
-			fds := []unix.PollFd{{Fd: int32(r.fd), Events: unix.POLLOUT}}
-			_, _ = unix.Poll(fds, 100) // and then again, unless it is closed
-			if r.closed.Load() {
-				return failed(net.ErrClosed)
+			if !r.room() {
+				return failed(errFull)
 			}
 		default:
 			return failed(os.NewSyscallError("sendto", errno))
 		}
 	}
+}
+
+// room waits for room in the send buffer, but not for long. What fills it are
+// packets to neighbours that are gone, a switch full of phones without power, which
+// the kernel keeps until ARP gives them up after seconds: whoever reads answers, or
+// tells others, must not stand still as long. What finds no room is lost, as on any
+// network, and is sent again by whoever needs an answer.
+func (r *rawUDP) room() bool {
+	if time.Now().UnixNano() < r.full.Load() {
+		return false
+	}
+	fds := []unix.PollFd{{Fd: int32(r.fd), Events: unix.POLLOUT}}
+	if n, _ := unix.Poll(fds, roomWait); n > 0 {
+		return true
+	}
+	r.full.Store(time.Now().Add(roomRest).UnixNano())
+	return false
 }
 
 // name writes an address as the socket's family has it.
