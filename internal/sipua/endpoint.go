@@ -219,13 +219,17 @@ func (e *Endpoint) HandleStray(f func(*sip.Response)) { e.stray = f }
 func (e *Endpoint) Ready() <-chan struct{} { return e.ready }
 
 // Serve serves all listeners until ctx ends or Shutdown is called, then shuts
-// the endpoint down. It returns the first listener's fault, or nil.
+// the endpoint down. It returns the first listener's fault, or nil; ErrClosed after
+// Shutdown.
 func (e *Endpoint) Serve(ctx context.Context) error {
 	errs := make(chan error, len(e.opts.Listeners))
+	if e.closed() {
+		return ErrClosed
+	}
 	for _, l := range e.layers {
 		for _, serve := range l.serve {
-			if !e.enter(&e.serving) {
-				return ErrClosed
+			if !e.enter(&e.serving) { // Shutdown has come between two of them
+				break
 			}
 			go func() {
 				defer e.serving.Done()
