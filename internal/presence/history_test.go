@@ -133,11 +133,22 @@ func (k *keyset) reboot() {
 // fetch asks once, beside the subscription (RFC 6665 4.4.3).
 func (k *keyset) fetch() {
 	k.boots++
-	id, tag := k.callID, k.toTag
-	k.callID, k.toTag = fmt.Sprintf("fetch-%d@%s", k.boots, k.sock.addr), ""
+	was := k.become(fmt.Sprintf("fetch-%d@%s", k.boots, k.sock.addr), "")
 	k.send("0")
 	synctest.Wait()
-	k.callID, k.toTag = id, tag
+	k.become(was.callID, was.tag)
+}
+
+// name is by what a phone knows its dialog.
+type name struct{ callID, tag string }
+
+// become has the phone go by another name; it returns the one of before.
+func (k *keyset) become(callID, tag string) (was name) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	was = name{k.callID, k.toTag}
+	k.callID, k.toTag = callID, tag
+	return was
 }
 
 // After any history, with packets lost and phones silent, slow, busy or gone, with

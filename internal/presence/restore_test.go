@@ -85,7 +85,9 @@ func TestRestartKnowsWhoAuthenticated(t *testing.T) {
 		}
 		p.subscribe("sip:701@192.0.2.1") // within a dialog nobody is asked again
 		pass(100 * time.Millisecond)
-		if b.crash(); b.src.user != "200" || p.reply().StatusCode != 200 {
+		b.crash()
+		pass(100 * time.Millisecond)
+		if b.src.user != "200" || p.reply().StatusCode != 200 {
 			t.Errorf("%q is told", b.src.user)
 		}
 	})
