@@ -229,8 +229,11 @@ func (j *judge) timely(t *talk, now time.Time, fresh bool, state string) {
 
 // state holds Subscription-State to the truth.
 func (j *judge) state(t *talk, now time.Time, fresh bool, state string) {
+	if fresh && t.ended == "terminated;reason=noresource" { // nobody answered it: it goes on in this run
+		t.ended = ""
+	}
 	switch {
-	case t.ended != "" && !(fresh && t.ended == "terminated;reason=noresource"): // which nobody answered
+	case t.ended != "":
 		j.fault(t, "%s after %s", state, t.ended)
 	case t.over && !fresh:
 		j.fault(t, "%s after the watcher has ended it", state)
@@ -248,7 +251,7 @@ func (j *judge) state(t *talk, now time.Time, fresh bool, state string) {
 		return
 	}
 	left, err := strconv.Atoi(strings.TrimPrefix(state, "active;expires="))
-	if fresh && t.wanted.After(t.expires) && float64(left) > t.expires.Sub(now).Seconds()+1.02 {
+	if by := now.Add(time.Duration(left) * time.Second); fresh && t.wanted.Sub(by).Abs() < t.expires.Sub(by).Abs() {
 		t.expires = t.wanted // the disk had the refresh, whose 200 the end of that server kept back
 	}
 	real := t.expires.Sub(now).Seconds()
