@@ -110,10 +110,10 @@ func TestKeepAliveIsConfigured(t *testing.T) {
 		pass(10 * time.Minute)
 		count(0, "never")
 		b.n.KeepAlive(10 * time.Second)
-		pass(100*time.Second + 100*time.Millisecond)
+		pass(100*time.Second + 20*time.Millisecond) // less than a phase
 		count(10, "ten seconds")
 		b.n.KeepAlive(50 * time.Second)
-		pass(500*time.Second + 500*time.Millisecond)
+		pass(500*time.Second + 20*time.Millisecond)
 		count(20, "fifty")
 		b.n.KeepAlive(0)
 		pass(10 * time.Minute)
@@ -152,8 +152,9 @@ func TestKeepAliveFollows(t *testing.T) {
 		pass(0)
 		n := len(b.nudged(o, p))
 		pass(5 * time.Minute)
-		if got := len(b.nudged(o, p)); got != n || len(b.nudged(o, now)) != 12 {
-			t.Errorf("%d to the old port, %d to the new one", got-n, len(b.nudged(o, now)))
+		// Where it comes to stand in the interval decides whether one goes at once.
+		if got, to := len(b.nudged(o, p)), len(b.nudged(o, now)); got != n || to < 12 || to > 13 {
+			t.Errorf("%d to the old port, %d to the new one", got-n, to)
 		}
 	})
 }
