@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -49,6 +50,27 @@ func newClient(cmd *cobra.Command) (*client, error) {
 	}
 	_, faults := load(cmd)
 	return &client{base: c.URL(), password: c.Password.Reveal(), faults: faults}, nil
+}
+
+// newViewer is newClient for a command that shows something, as JSON if its flag says
+// so.
+func newViewer(cmd *cobra.Command) (c *client, asJSON bool, err error) {
+	if asJSON, err = cmd.Flags().GetBool("json"); err != nil {
+		return nil, false, err
+	}
+	c, err = newClient(cmd)
+	return c, asJSON, err
+}
+
+// indent writes JSON for people.
+func indent(w io.Writer, text []byte) error {
+	var out bytes.Buffer
+	if err := json.Indent(&out, bytes.TrimSpace(text), "", "  "); err != nil {
+		return err
+	}
+	out.WriteByte('\n')
+	_, err := out.WriteTo(w)
+	return err
 }
 
 // do sends a request and returns the body of its answer. A refusal is an error

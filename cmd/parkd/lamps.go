@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -47,11 +46,7 @@ type lamp struct {
 
 // lamps lists the subscriptions, all or those to one orbit.
 func lamps(cmd *cobra.Command, args []string) error {
-	asJSON, err := cmd.Flags().GetBool("json")
-	if err != nil {
-		return err
-	}
-	c, err := newClient(cmd)
+	c, asJSON, err := newViewer(cmd)
 	if err != nil {
 		return err
 	}
@@ -70,13 +65,10 @@ func lamps(cmd *cobra.Command, args []string) error {
 	if !asJSON {
 		return writeLamps(cmd.OutOrStdout(), time.Now(), list)
 	}
-	var out bytes.Buffer
-	if err := json.Indent(&out, bytes.TrimSpace(answer), "", "  "); err != nil {
+	if err := indent(cmd.OutOrStdout(), answer); err != nil {
 		return failure{err}
 	}
-	out.WriteByte('\n')
-	_, err = out.WriteTo(cmd.OutOrStdout())
-	return err
+	return nil
 }
 
 func writeLamps(w io.Writer, now time.Time, list []lamp) error {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -32,11 +31,7 @@ type answers struct {
 
 // status shows orbits and calls, and below them what an operator has to know.
 func status(cmd *cobra.Command, _ []string) error {
-	asJSON, err := cmd.Flags().GetBool("json")
-	if err != nil {
-		return err
-	}
-	c, err := newClient(cmd)
+	c, asJSON, err := newViewer(cmd)
 	if err != nil {
 		return err
 	}
@@ -74,13 +69,7 @@ func writeJSON(w io.Writer, a answers) error {
 	if err != nil {
 		return err
 	}
-	var out bytes.Buffer
-	if err := json.Indent(&out, all, "", "  "); err != nil {
-		return err
-	}
-	out.WriteByte('\n')
-	_, err = out.WriteTo(w)
-	return err
+	return indent(w, all)
 }
 
 // state is what is shown of the server's own state.

@@ -26,11 +26,7 @@ const (
 
 // traceLamp follows a lamp until it is interrupted, across restarts of the server.
 func traceLamp(cmd *cobra.Command, args []string) error {
-	asJSON, err := cmd.Flags().GetBool("json")
-	if err != nil {
-		return err
-	}
-	c, err := newClient(cmd)
+	c, asJSON, err := newViewer(cmd)
 	if err != nil {
 		return err
 	}
