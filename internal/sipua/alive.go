@@ -1,7 +1,6 @@
 package sipua
 
 import (
-	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -21,35 +20,28 @@ func (e *Endpoint) KeepAlive(f Flow) error {
 		return ErrClosed
 	}
 	defer e.sending.Done()
-	failed := func(err error) error { return fmt.Errorf("keep-alive to %s %w: %w", f.Remote, ErrTransport, err) }
+	if err := e.keepAlive(f); err != nil {
+		return unkept(f, err)
+	}
+	return nil
+}
+
+func (e *Endpoint) keepAlive(f Flow) error {
 	if f.Network != "udp" {
-		h, ok := e.liveHop(f)
-		if !ok {
-			return failed(net.ErrClosed)
-		}
-		c, err := h.layer.tpl.GetConnection(h.network, h.addr)
+		c, err := e.stands(f)
 		if err != nil {
-			return failed(err)
+			return err
 		}
 		defer c.TryClose()
-		w, ok := c.(io.Writer)
-		if !ok { // as every stream of sipgo is
-			return failed(ErrNoRoute)
-		}
-		if _, err := io.WriteString(w, ping); err != nil {
-			return failed(err)
-		}
-		return nil
+		_, err = io.WriteString(c, ping)
+		return err
 	}
 	l := e.udpLayer(f, f.Remote.Addr())
 	if l == nil {
-		return failed(ErrNoRoute)
+		return ErrNoRoute
 	}
 	f.Local = l.packet.local
-	if err := l.packet.send(e.nudge(f, l.exchanges.newNudge()), f.Remote); err != nil {
-		return failed(err)
-	}
-	return nil
+	return l.packet.send(e.nudge(f, l.exchanges.newNudge()), f.Remote)
 }
 
 // The keep-alive of a stream and its answer (RFC 5626 3.5.1).
@@ -71,7 +63,7 @@ func (e *Endpoint) nudge(f Flow, branch string) []byte {
 		b = append(b, s...)
 	}
 	if agent := e.settings.Load().UserAgent; agent != "" {
-		b = append(append(append(b, "User-Agent: "...), agent...), pong...)
+		b = append(append(append(b, "User-Agent: "...), Clean(agent)...), "\r\n"...)
 	}
 	return append(b, "Content-Length: 0\r\n\r\n"...)
 }

@@ -72,25 +72,16 @@ func (p *pings) read(from sip.TransportReadProps, data []byte) ([]byte, error) {
 // (RFC 5626 4.4.1). ErrTransport, wrapped: there is none, or it is of no use any
 // more.
 func (e *Endpoint) Ping(ctx context.Context, f Flow) error {
-	failed := func(err error) error { return fmt.Errorf("keep-alive to %s %w: %w", f.Remote, ErrTransport, err) }
-	h, ok := e.liveHop(f)
-	if !ok {
-		return failed(net.ErrClosed)
-	}
-	c, err := h.layer.tpl.GetConnection(h.network, h.addr)
+	c, err := e.stands(f)
 	if err != nil {
-		return failed(err)
+		return unkept(f, err)
 	}
 	defer c.TryClose()
 	answer := e.pings.begin(f.Remote.String())
 	defer e.pings.end(f.Remote.String(), answer)
-	w, ok := c.(io.Writer)
-	if !ok { // as every stream of sipgo is
-		return failed(ErrNoRoute)
-	}
-	if _, err := io.WriteString(w, ping); err != nil {
+	if _, err := io.WriteString(c, ping); err != nil {
 		c.Close()
-		return failed(err)
+		return unkept(f, err)
 	}
 	limit := time.NewTimer(pongLimit)
 	defer limit.Stop()
@@ -99,12 +90,40 @@ func (e *Endpoint) Ping(ctx context.Context, f Flow) error {
 		return nil
 	case <-limit.C:
 		c.Close()
-		return failed(ErrTimeout)
+		return unkept(f, ErrTimeout)
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-e.done:
 		return ErrClosed
 	}
+}
+
+// stream is a connection that takes bytes, as every stream of sipgo is.
+type stream interface {
+	sip.Connection
+	io.Writer
+}
+
+// stands is the TCP or TLS connection of a flow, to be given back by TryClose.
+func (e *Endpoint) stands(f Flow) (stream, error) {
+	h, ok := e.liveHop(f)
+	if !ok {
+		return nil, net.ErrClosed
+	}
+	c, err := h.layer.tpl.GetConnection(h.network, h.addr)
+	if err != nil {
+		return nil, err
+	}
+	s, ok := c.(stream)
+	if !ok {
+		c.TryClose()
+		return nil, ErrNoRoute
+	}
+	return s, nil
+}
+
+func unkept(f Flow, err error) error {
+	return fmt.Errorf("keep-alive to %s %w: %w", f.Remote, ErrTransport, err)
 }
 
 // Towards is the way that a request to a URI would go: from which listener, and
