@@ -246,8 +246,8 @@ func (p *process) during(f func() error) (cpu time.Duration, packets int64, err 
 	return cpu, after - before, err
 }
 
-// lamp: from the answer of a park to its NOTIFY.
-func lamp(o options) error {
+// alone measures a parkd whose callers nobody measures.
+func alone(o options, measure func(*process, *generator) error) error {
 	sinks, err := openSinks(1)
 	if err != nil {
 		return err
@@ -259,7 +259,16 @@ func lamp(o options) error {
 	}
 	defer p.stop()
 	defer g.close()
-	late, err := g.lamps(50)
+	return measure(p, g)
+}
+
+// lamp: from the answer of a park to its NOTIFY.
+func lamp(o options) error {
+	var late latencies
+	err := alone(o, func(_ *process, g *generator) (err error) {
+		late, err = g.lamps(50)
+		return err
+	})
 	if err != nil {
 		return err
 	}

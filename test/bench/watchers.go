@@ -32,17 +32,10 @@ func watchers(o options) error { return told(o, "watchers", 1000, false) }
 func crowd(o options) error { return told(o, "crowd", 10000, true) }
 
 func told(o options, row string, many int, dead bool) error {
-	sinks, err := openSinks(1)
-	if err != nil {
-		return err
-	}
-	defer sinks.close()
-	p, g, err := begin(o, sinks)
-	if err != nil {
-		return err
-	}
-	defer p.stop()
-	defer g.close()
+	return alone(o, func(p *process, g *generator) error { return tell(o, row, many, dead, p, g) })
+}
+
+func tell(o options, row string, many int, dead bool, p *process, g *generator) error {
 	g.hold = true // no music, which would cost CPU beside the lamps
 	ph, err := newPhones(p.sip, many)
 	if err != nil {
