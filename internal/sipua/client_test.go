@@ -42,18 +42,24 @@ type results struct {
 func (l *results) f(res *sip.Response, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if err != nil {
+		l.list = append(l.list, fault(err))
+		return
+	}
+	l.list = append(l.list, fmt.Sprint(res.StatusCode))
+}
+
+// fault is why no response came, in a word.
+func fault(err error) string {
 	switch {
 	case errors.Is(err, ErrTimeout):
-		l.list = append(l.list, "timeout")
+		return "timeout"
 	case errors.Is(err, ErrTransport):
-		l.list = append(l.list, "transport")
+		return "transport"
 	case errors.Is(err, ErrClosed):
-		l.list = append(l.list, "closed")
-	case err != nil:
-		l.list = append(l.list, err.Error())
-	default:
-		l.list = append(l.list, fmt.Sprint(res.StatusCode))
+		return "closed"
 	}
+	return err.Error()
 }
 
 func (l *results) String() string {

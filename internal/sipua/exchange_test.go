@@ -25,18 +25,11 @@ type asker struct {
 func (a *asker) Answered(got Answer, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	switch {
-	case errors.Is(err, ErrTimeout):
-		a.list = append(a.list, "timeout")
-	case errors.Is(err, ErrTransport):
-		a.list = append(a.list, "transport")
-	case errors.Is(err, ErrClosed):
-		a.list = append(a.list, "closed")
-	case err != nil:
-		a.list = append(a.list, err.Error())
-	default:
-		a.list = append(a.list, strings.TrimSpace(fmt.Sprintf("%d of %d %s", got.Code, got.Seq, got.RetryAfter)))
+	if err != nil {
+		a.list = append(a.list, fault(err))
+		return
 	}
+	a.list = append(a.list, strings.TrimSpace(fmt.Sprintf("%d of %d %s", got.Code, got.Seq, got.RetryAfter)))
 }
 
 func (a *asker) Reseq(use func(uint32)) { use(a.seq) }
