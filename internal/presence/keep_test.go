@@ -236,3 +236,38 @@ func TestFormat1(t *testing.T) {
 		}
 	})
 }
+
+// A stop in the middle of a SUBSCRIBE says nothing, and the next process answers what
+// the phone sends again; one that no process follows refuses it.
+func TestStopInTheMiddle(t *testing.T) {
+	for _, row := range []struct {
+		name   string
+		frozen bool
+		want   int // responses before the next process
+	}{{"followed by another", true, 0}, {"for good", false, 1}} {
+		t.Run(row.name, func(t *testing.T) {
+			journaled(t, func(b *bed) {
+				b.disk.set(func(d *disk) { d.delay = time.Second })
+				p := b.phone("192.0.2.9:5060")
+				p.subscribe("sip:701@192.0.2.1")
+				pass(100 * time.Millisecond)
+				if row.frozen {
+					b.n.o.Endpoint.Freeze()
+				}
+				b.n.Close()
+				pass(2 * time.Second)
+				if n := len(p.all()); n != row.want {
+					t.Errorf("%d responses", n)
+				}
+				b.disk.set(func(d *disk) { d.delay = 0 })
+				b.crash()
+				p.cseq-- // the very same once more
+				p.subscribe("sip:701@192.0.2.1")
+				pass(100 * time.Millisecond)
+				if res := p.reply(); res == nil || res.StatusCode != 200 || b.n.Len() != 1 {
+					t.Errorf("%v, %d subscriptions", res, b.n.Len())
+				}
+			})
+		})
+	}
+}

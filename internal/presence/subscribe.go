@@ -27,16 +27,20 @@ func refuse(code int, reason string, headers ...sip.Header) *refusal {
 	return &refusal{code, reason, headers}
 }
 
+// stopped is why nothing is taken in after Close. Where the endpoint is frozen, nobody
+// is told so: the next process answers what is sent again.
+const stopped = "draining"
+
 // closed is the refusal after Close: what is durable is served again soon.
 func closed() *refusal {
-	return refuse(sip.StatusTemporarilyUnavailable, "draining", sip.NewHeader("Retry-After", draining))
+	return refuse(sip.StatusTemporarilyUnavailable, stopped, sip.NewHeader("Retry-After", draining))
 }
 
 // notYet is the refusal of a request within a subscription after Close. It is a 500
 // (RFC 3261 21.5.1): 480 would end the subscription (RFC 6665 4.1.2.2), which is to
 // go on after a restart.
 func notYet() *refusal {
-	return refuse(sip.StatusInternalServerError, "draining", sip.NewHeader("Retry-After", draining))
+	return refuse(sip.StatusInternalServerError, stopped, sip.NewHeader("Retry-After", draining))
 }
 
 // terms are what a SUBSCRIBE asks for.
@@ -76,6 +80,9 @@ func (n *Notifier) Subscribe(r *sipua.Request) {
 }
 
 func (n *Notifier) refused(r *sipua.Request, no *refusal) {
+	if no.reason == stopped && n.o.Endpoint.Frozen() {
+		return
+	}
 	n.o.Refused(no.reason)
 	n.o.Log.Info().Str("user", sipua.UserOf(&r.Recipient)).Str("source", r.Flow.Remote.String()).Int("code", no.code).
 		Str("reason", no.reason).Msg("subscription refused")

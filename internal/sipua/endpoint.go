@@ -293,6 +293,10 @@ func (e *Endpoint) Freeze() {
 	}
 }
 
+// Frozen says whether Freeze was called: what was taken in just before, and is not
+// served any more, need not be refused, since its sender sends it to the next process.
+func (e *Endpoint) Frozen() bool { return e.frozen.Load() }
+
 // enter counts a goroutine that Shutdown waits for; false = it has begun.
 func (e *Endpoint) enter(g *sync.WaitGroup) bool {
 	e.enterMu.Lock()
