@@ -4,12 +4,16 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"net/netip"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"parkd/internal/sipua/fakenet"
 
 	"github.com/emiago/sipgo/sip"
 	"github.com/icholy/digest"
@@ -293,6 +297,12 @@ func TestExchangeChallenged(t *testing.T) {
 	}
 }
 
+// deaf is a socket that reads and takes no packet. (One that is closed ends its
+// endpoint, which may come before a write.)
+type deaf struct{ net.PacketConn }
+
+func (deaf) WriteTo([]byte, net.Addr) (int, error) { return 0, syscall.ENETUNREACH }
+
 func TestExchangeEnds(t *testing.T) {
 	t.Run("stopped", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
@@ -322,12 +332,12 @@ func TestExchangeEnds(t *testing.T) {
 			late.want(t, "")
 		})
 	})
-	t.Run("no socket", func(t *testing.T) {
+	t.Run("cannot be sent", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			var a asker
-			e, _, _ := start(t, Options{}, nil)
+			sock := deaf{fakenet.New().Listen(usAddr)}
+			e := run(t, Options{Listeners: []Listener{{Network: "udp", Packet: sock}}, Settings: local()}, nil)
 			x, b := draft(t, e, &a, 0)
-			e.layers[0].packet.PacketConn.Close()
 			if err := x.Start(b); !errors.Is(err, ErrTransport) {
 				t.Errorf("%v", err)
 			}
