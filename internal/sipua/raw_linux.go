@@ -20,11 +20,15 @@ import (
 // a thread: that costs more than to read them. Here one thread waits for the socket,
 // reads what is there at once, and while many answers are to come it lets some
 // gather. Sending never waits for the scheduler.
+//
+// While few are to come it waits in that poller all the same: the runtime keeps a
+// thread looking, every 20 µs and for 10 ms, at one that waits for the system.
 type rawUDP struct {
 	local net.Addr
 	six   bool // of the family of IPv6, with v4-mapped addresses
 	fd    int
 	bell  int // an eventfd, which ends a wait
+	quiet *quietWait
 
 	busy   func() bool  // many answers are to come
 	sends  sync.RWMutex // held to send; to close, in full
@@ -78,6 +82,11 @@ func openRaw(c net.PacketConn, busy func() bool) *rawUDP {
 		return nil
 	}
 	if r.bell, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+		unix.Close(r.fd)
+		return nil
+	}
+	if r.quiet, err = newQuietWait(r.fd, r.bell); err != nil {
+		unix.Close(r.bell)
 		unix.Close(r.fd)
 		return nil
 	}
@@ -146,7 +155,7 @@ func (r *rawUDP) fill() error {
 			t := unix.NsecToTimespec(int64(rest))
 			_ = unix.Nanosleep(&t, nil)
 		default:
-			return r.wait()
+			return r.wait(busy)
 		}
 	}
 }
@@ -161,12 +170,21 @@ func (r *rawUDP) receive(n int) (int, unix.Errno) {
 }
 
 // wait waits for a packet or for the bell.
-func (r *rawUDP) wait() error {
-	fds := []unix.PollFd{{Fd: int32(r.fd), Events: unix.POLLIN}, {Fd: int32(r.bell), Events: unix.POLLIN}}
-	if _, err := unix.Poll(fds, -1); err != nil && !errors.Is(err, unix.EINTR) {
-		return &net.OpError{Op: "read", Net: "udp", Source: r.local, Err: os.NewSyscallError("poll", err)}
+func (r *rawUDP) wait(busy bool) error {
+	rang := false
+	if busy {
+		fds := []unix.PollFd{{Fd: int32(r.fd), Events: unix.POLLIN}, {Fd: int32(r.bell), Events: unix.POLLIN}}
+		if _, err := unix.Poll(fds, -1); err != nil && !errors.Is(err, unix.EINTR) {
+			return &net.OpError{Op: "read", Net: "udp", Source: r.local, Err: os.NewSyscallError("poll", err)}
+		}
+		rang = fds[1].Revents != 0
+	} else {
+		var err error
+		if rang, err = r.quiet.wait(r.fd); err != nil {
+			return &net.OpError{Op: "read", Net: "udp", Source: r.local, Err: err}
+		}
 	}
-	if fds[1].Revents != 0 {
+	if rang {
 		var b [8]byte
 		_, _ = unix.Read(r.bell, b[:])
 		if r.closed.Load() {
@@ -292,6 +310,7 @@ func (r *rawUDP) close() error {
 	defer r.reads.Unlock()
 	r.sends.Lock()
 	defer r.sends.Unlock()
+	r.quiet.close()
 	unix.Close(r.bell)
 	return unix.Close(r.fd)
 }

@@ -3,8 +3,10 @@ package sipua
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
+	"runtime"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -76,9 +78,51 @@ func TestRaw(t *testing.T) {
 	}
 }
 
+// However it is waited for, each packet is met: those that came before the wait, too,
+// and those that the other way of waiting has seen.
+func TestRawWaits(t *testing.T) {
+	var busy atomic.Bool
+	r, p, us := rawPair(t, "127.0.0.1:0", "127.0.0.1:0", busy.Load)
+	got := make(chan error)
+	for i := range 200 {
+		busy.Store(i%3 == 0)
+		send := func() {
+			if _, err := p.WriteToUDPAddrPort([]byte{byte(i)}, us); err != nil {
+				t.Error(err)
+			}
+		}
+		if i%2 == 0 {
+			send()
+		}
+		go func() {
+			data, _, err := r.read()
+			if err == nil && (len(data) != 1 || data[0] != byte(i)) {
+				err = fmt.Errorf("packet %d: %x", i, data)
+			}
+			got <- err
+		}()
+		if i%2 == 1 {
+			runtime.Gosched()
+			send()
+		}
+		if err := within(t, got); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // Whoever waits is woken, and nobody uses a socket that is closed.
 func TestRawEnds(t *testing.T) {
-	r, p, us := rawPair(t, "127.0.0.1:0", "127.0.0.1:0", func() bool { return false })
+	for _, row := range []struct {
+		name string
+		busy bool
+	}{{"in the poller", false}, {"while many answers are to come", true}} {
+		t.Run(row.name, func(t *testing.T) { testRawEnds(t, row.busy) })
+	}
+}
+
+func testRawEnds(t *testing.T, busy bool) {
+	r, p, us := rawPair(t, "127.0.0.1:0", "127.0.0.1:0", func() bool { return busy })
 	got := make(chan error)
 	read := func() { go func() { _, _, err := r.read(); got <- err }() }
 	read()
