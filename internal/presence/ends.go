@@ -68,7 +68,7 @@ func (n *Notifier) Recheck() {
 				return
 			}
 			if reason := barred(n.o.Endpoint, &s.rec); reason != "" {
-				s.log.Info().Str("reason", reason).Msg("lamp ended, its watcher is not served any more")
+				s.log().Info().Str("reason", reason).Msg("lamp ended, its watcher is not served any more")
 				s.close(reason)
 			}
 		})

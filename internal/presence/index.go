@@ -106,6 +106,9 @@ func (x *index) add(s *sub, rec *Subscription, restored bool) (replaced *sub, ok
 	} else if len(x.every)+x.fetches >= x.max && !restored {
 		return nil, false
 	}
+	if others := x.resource[k.resource]; len(others) > 0 {
+		rec.shareWith(&others[len(others)-1].rec)
+	}
 	s.face = face{first: rec.Dialog.RemoteSeq, last: last{Shown: rec.Shown}, listed: true}
 	s.face.place[inEvery] = int32(len(x.every))
 	x.every = append(x.every, s)

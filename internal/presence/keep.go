@@ -99,7 +99,7 @@ func (s *sub) keep(then func()) {
 		}
 		settled = true
 		if err != nil {
-			s.log.Debug().Err(err).Msg("subscription is not durable")
+			s.log().Debug().Err(err).Msg("subscription is not durable")
 		}
 		s.ceil.settle(m)
 		if then != nil {

@@ -7,6 +7,8 @@ import "github.com/rs/zerolog"
 // fifth of all memory.
 type lines struct{ s *sub }
 
+func (s *sub) log() lines { return lines{s} }
+
 func (l lines) Debug() *zerolog.Event { return l.about(l.s.n.o.Log.Debug()) }
 func (l lines) Info() *zerolog.Event  { return l.about(l.s.n.o.Log.Info()) }
 func (l lines) Error() *zerolog.Event { return l.about(l.s.n.o.Log.Error()) }

@@ -139,7 +139,7 @@ func (s *sub) contactURI() string {
 func (s *sub) request(doc Document, now time.Time) *sip.Request {
 	req, err := s.rec.Dialog.NewRequest(sip.NOTIFY)
 	if err != nil {
-		s.log.Error().Err(err).Msg("subscription cannot be told")
+		s.log().Error().Err(err).Msg("subscription cannot be told")
 		return nil
 	}
 	contact := s.contact()

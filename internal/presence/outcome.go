@@ -68,10 +68,10 @@ func (s *sub) outcome(t *telling, a sipua.Answer) {
 	// failed for good: so the RFC before that one had it (3265 3.2.2), and phones have.
 	switch {
 	case s.premature(a):
-		s.log.Debug().Msg("481 that may not be the watcher's")
+		s.log().Debug().Msg("481 that may not be the watcher's")
 	case slices.Contains(ends, a.Code) && (!asked || a.Code == sip.StatusCallTransactionDoesNotExists):
 		s.end()
-		s.log.Info().Int("code", a.Code).Msg("lamp ended by its watcher")
+		s.log().Info().Int("code", a.Code).Msg("lamp ended by its watcher")
 		s.step(Step{Kind: StepEnded, Code: a.Code, Detail: "by its watcher's answer"})
 		return
 	}
@@ -140,7 +140,7 @@ func (s *sub) unanswered(t *telling, err error) {
 	if errors.Is(err, sipua.ErrTransport) {
 		s.sending = nil // it has not gone anywhere
 	}
-	s.log.Debug().Err(err).Msg("watcher does not answer")
+	s.log().Debug().Err(err).Msg("watcher does not answer")
 	s.told(t, sipua.Answer{})
 	if !s.silent {
 		s.missed = patience
@@ -156,11 +156,11 @@ func (s *sub) unanswered(t *telling, err error) {
 
 // miss counts a NOTIFY without an answer.
 func (s *sub) miss() {
-	s.missed++
+	s.missed = min(s.missed+1, patience)
 	if s.missed >= patience && !s.silent {
 		s.silent = true
 		s.n.index.note(s, func(l *last) { l.Silent = true })
-		s.log.Info().Msg("watcher is silent")
+		s.log().Info().Msg("watcher is silent")
 		s.step(Step{Kind: StepSilent})
 	}
 }

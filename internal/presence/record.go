@@ -72,6 +72,26 @@ func (s *Subscription) share() {
 	}
 }
 
+// shareWith has the texts that are equal in another record of the same resource in
+// memory once. It looks at what never changes only, since that is another's record.
+func (s *Subscription) shareWith(other *Subscription) {
+	if s.Resource == other.Resource {
+		s.Resource = other.Resource
+	}
+	if s.User == other.User {
+		s.User = other.User
+	}
+	if s.Agent == other.Agent {
+		s.Agent = other.Agent
+	}
+	if s.Entity == other.Entity {
+		s.Entity = other.Entity
+		if s.Dialog.LocalURI == s.Entity {
+			s.Dialog.LocalURI = s.Entity
+		}
+	}
+}
+
 // key is what makes a new subscription the successor of an old one: the same
 // phone watches the same thing. Ports of the source change with each connection.
 type key struct {

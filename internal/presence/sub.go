@@ -14,11 +14,10 @@ import (
 type sub struct {
 	n       *Notifier
 	queue   *dialog.Queue
-	log     lines
-	pending atomic.Bool // a change waits in the queue already
 	id      dialog.ID   // never changes
 	face    face        // owned by index.mu
 	seat    seat        // owned by window.mu
+	pending atomic.Bool // a change waits in the queue already
 
 	// Owned by the queue. What is small stands together: there are ten thousand.
 	rec     Subscription
@@ -34,6 +33,7 @@ type sub struct {
 	lost    bool             // TCP, TLS: the last NOTIFY is not answered
 	sure    bool             // a request in the dialog came over Flow since that was opened
 	visit   bool             // a fetch: not listed, not found by requests
+	missed  uint8            // NOTIFYs in a row without an answer, up to patience
 	known   uint32           // LocalSeq when a SUBSCRIBE was answered last
 	waiting []*sipua.Request // behind the journal
 	closing string           // reason of the last NOTIFY; "" = active
@@ -43,7 +43,6 @@ type sub struct {
 	held    time.Time     // no change is told before: Retry-After
 	retry   time.Time     // when the last state is told again; zero = it arrived
 	backoff time.Duration // between the last two retries
-	missed  int           // NOTIFYs in a row without an answer
 	sending *telling      // the last NOTIFY, until it is answered
 	timer   *dialog.Timer // for pump
 	expiry  *dialog.Timer
@@ -53,13 +52,12 @@ type sub struct {
 func newSub(n *Notifier, rec Subscription) *sub {
 	rec.share()
 	s := &sub{n: n, rec: rec, id: rec.Dialog.ID, ceil: ceilings{block: n.block}}
-	s.log = lines{s}
 	if rec.List {
 		s.list = newList(rec.Entity)
 	}
 	s.queue = dialog.NewQueue(dialog.QueueConfig{Overflow: s.overflow, Panic: func(v any, stack []byte) {
 		s.n.window.leave(s) // whoever was about to send has not
-		s.log.Error().Interface("panic", v).Bytes("stack", stack).Msg("panic in a subscription")
+		s.log().Error().Interface("panic", v).Bytes("stack", stack).Msg("panic in a subscription")
 	}})
 	s.routed()
 	return s
@@ -68,7 +66,7 @@ func newSub(n *Notifier, rec Subscription) *sub {
 // overflow drops a subscription whose queue is full, which is a bug: its phone
 // gets 481 and subscribes anew.
 func (s *sub) overflow() {
-	s.log.Error().Msg("subscription's queue is full")
+	s.log().Error().Msg("subscription's queue is full")
 	s.queue.Close()
 	s.n.index.drop(s)
 	s.n.o.Table.Remove(s.id)
@@ -104,7 +102,7 @@ func (s *sub) opened(r *sipua.Request, t terms) {
 		return
 	}
 	s.accept(r, t.expires)
-	s.log.Info().Str("event", s.rec.Event).Str("source", s.rec.Dialog.Flow.Remote.String()).
+	s.log().Info().Str("event", s.rec.Event).Str("source", s.rec.Dialog.Flow.Remote.String()).
 		Int("expires", int(t.expires/time.Second)).Msg("lamp subscribed")
 	s.step(Step{Kind: StepSubscribed, Expires: t.expires})
 	s.live(t.expires)
@@ -192,7 +190,7 @@ func (s *sub) unsubscribed(r *sipua.Request) {
 	}
 	s.accept(r, 0)
 	s.heard()
-	s.log.Info().Msg("lamp unsubscribed")
+	s.log().Info().Msg("lamp unsubscribed")
 	s.step(Step{Kind: StepEnded, Detail: "unsubscribed"})
 	s.close(timedOut)
 }
@@ -243,7 +241,7 @@ func (s *sub) expired() {
 	if s.gone || s.closing != "" {
 		return
 	}
-	s.log.Info().Msg("lamp expired")
+	s.log().Info().Msg("lamp expired")
 	s.step(Step{Kind: StepEnded, Detail: "expired"})
 	s.close(timedOut)
 }
@@ -270,7 +268,7 @@ func (s *sub) close(reason string) {
 // forget ends the subscription without a word: the same phone has another now.
 func (s *sub) forget() {
 	if !s.gone {
-		s.log.Debug().Msg("lamp replaced")
+		s.log().Debug().Msg("lamp replaced")
 		s.step(Step{Kind: StepEnded, Detail: "replaced by a newer one"})
 		s.end()
 	}
@@ -313,7 +311,7 @@ func (s *sub) rest() {
 
 func (s *sub) reply(r *sipua.Request, code int, headers ...sip.Header) {
 	if err := r.Reply(code, "", headers...); err != nil {
-		s.log.Debug().Err(err).Int("code", code).Msg("response not sent")
+		s.log().Debug().Err(err).Int("code", code).Msg("response not sent")
 	}
 }
 
