@@ -109,8 +109,9 @@ func TestAFullDisk(t *testing.T) {
 	stays.Media.First(5)
 
 	d.fill()
+	crowd := s.phone("crowd")
 	var parked []*live.Call
-	refused := s.parkUntilRefused(&parked)
+	refused := s.parkUntilRefused(crowd, &parked)
 	if refused.Asked.Final.Code() != 480 || refused.Asked.Final.Get("Retry-After") == "" {
 		t.Errorf("refused with %+v", refused.Asked.Final)
 	}
@@ -121,7 +122,7 @@ func TestAFullDisk(t *testing.T) {
 		if s.health("no space left on device") {
 			return true
 		}
-		s.parkUntilRefused(&parked)
+		s.parkUntilRefused(crowd, &parked)
 		return s.health("no space left on device")
 	})
 	if p.says("journal cannot be written", 0) == nil {
@@ -175,10 +176,11 @@ func (s *site) health(fault string) bool {
 }
 
 // parkUntilRefused parks callers at 704, who are added to parked, and returns
-// the first who is refused.
-func (s *site) parkUntilRefused(parked *[]*live.Call) *live.Call {
+// the first who is refused. The phone is the same each time: two of one name would
+// call with the same Call-ID, which is refused whatever the disk has room for
+// (RFC 3261 8.2.2.2).
+func (s *site) parkUntilRefused(p *live.Phone, parked *[]*live.Call) *live.Call {
 	s.Helper()
-	p := s.phone("crowd")
 	for range 500 {
 		c := p.Call("704", live.Offer{Direction: "inactive"})
 		if p.Final(c.Asked).Code() != 200 {
