@@ -60,7 +60,7 @@ unit: ## all Go tests with the race detector, but those of crash and peers
 .PHONY: crash
 crash: build ## kill -9 of a real server while real phones are in the middle of something
 	@echo "== crash"
-	@TEST_BINARY="$(CURDIR)/bin/parkd" go test -timeout 3m -count=1 ./test/crash
+	@TEST_BINARY="$(CURDIR)/bin/parkd" go test -timeout 8m -count=1 ./test/crash
 
 .PHONY: soak
 soak: build ## a kill at every point there is, in fake time; SOAK_CYCLES (20000) calls; real kills for SOAK_TIME (10m)
@@ -81,7 +81,7 @@ peers: build ## whole-server tests with sipp, baresip, linphone, twinkle, kamail
 	if grep -q '^peers: left out' "$$log" && command -v apt-get >/dev/null; then \
 		echo "peers: not root, and no sudo without a password: left out: test/peers"; short=-short; \
 	fi; \
-	TEST_BINARY="$(CURDIR)/bin/parkd" PARKD_INTEROP="$$shown" go test $$short -timeout 6m -count=1 ./test/peers/...; \
+	TEST_BINARY="$(CURDIR)/bin/parkd" PARKD_INTEROP="$$shown" go test $$short -timeout 10m -count=1 ./test/peers/...; \
 	go run -buildvcs=false ./test/interop/cmd $(INTEROP) "$$shown"
 
 .PHONY: interop

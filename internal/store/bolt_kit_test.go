@@ -62,9 +62,13 @@ func (d *disk) fail(err error) {
 // errFull is what a broken disk of a test says.
 var errFull = error(syscall.ENOSPC)
 
-// openAt opens the store in a directory, and closes it at the end of the test.
+// openAt opens the store in a directory, and closes it at the end of the test. A disk
+// that is shared with others may be slow: it is given up only where a test is about that.
 func openAt(t testing.TB, dir string, o BoltOptions) *Bolt {
 	t.Helper()
+	if o.patience == 0 {
+		o.patience = time.Minute
+	}
 	b, err := Open(dir, o)
 	if err != nil {
 		t.Fatal(err)

@@ -23,7 +23,7 @@ func TestHarnessBaresipHearsLinphone(t *testing.T) {
 	l := s.linphone("lin", hostPhone+1, toneCaller, false, "", "")
 	l.say(s, "call "+b.aor)
 	b.expectEvent("CALL_ESTABLISHED", 1)
-	s.eventually(func() bool { return b.heard().hears(toneCaller) >= 15 }, "baresip hears linphone")
+	s.eventually(func() bool { return b.heard().hears(toneCaller) >= 40 }, "baresip hears linphone")
 	b.do("hangup", "")
 	s.eventually(func() bool { return l.heard().hears(toneParker) >= 5 }, "linphone hears baresip")
 }
@@ -46,7 +46,9 @@ func TestHarnessLinphoneAndTwinkleThroughKamailio(t *testing.T) {
 	l := s.linphone("lin", hostPhone, toneParker, true, proxy, "")
 	tw := s.twinkle("tina", toneCaller, proxy, "none")
 	tw.say(s, "call "+uri("lin", proxy))
-	s.eventually(func() bool { return tw.heard().hears(toneParker) >= 10 }, "twinkle hears linphone")
+	// Linphone's recording can be read when the call is over. So it lasts long enough
+	// for half a second to get through a machine that is busy most of the time.
+	s.eventually(func() bool { return tw.heard().hears(toneParker) >= 40 }, "twinkle hears linphone")
 	tw.say(s, "bye")
 	s.eventually(func() bool { return l.heard().hears(toneCaller) >= 5 }, "linphone has heard twinkle")
 }

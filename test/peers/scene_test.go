@@ -15,7 +15,7 @@ import (
 )
 
 // patience bounds every single wait for a foreign program or for parkd.
-const patience = 15 * time.Second
+const patience = 45 * time.Second
 
 // sipPort is where everyone listens for SIP by UDP and TCP, sipsPort by TLS: not
 // at the usual 5060, which a parkd or phone that runs on the same machine holds

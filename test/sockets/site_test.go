@@ -207,6 +207,10 @@ func (s *site) finish() time.Duration {
 
 // close ends everything; phones answer until parkd is gone.
 func (s *site) close() {
+	if s.Failed() && s.stop != nil {
+		_, body := s.http("GET", "/metrics")
+		s.Logf("the metrics:\n%s", body)
+	}
 	s.finish()
 	for _, p := range s.phones {
 		p.Close()
