@@ -50,14 +50,17 @@ func (l *Leg) answer(e orbit.Answer) {
 		}
 	}
 	l.state = accepted
+	if e.Peer == "" {
+		// Before the 200: whoever has it can have the caller fetched, by a leg that joins
+		// this one at once, and music that begins later would part the two.
+		l.play(e.Music)
+	}
 	if err := l.respond(res); errors.Is(err, sipua.ErrCancelled) {
 		l.finish(0)
 		return
 	}
 	if peer != nil {
 		l.join(peer, false)
-	} else if e.Peer == "" {
-		l.play(e.Music)
 	}
 	l.life.start(l)
 	if l.restored {

@@ -131,6 +131,9 @@ func (b *bed) start() (faults map[string]error) {
 	<-e.Ready()
 	n := b.n
 	b.stop = func() {
+		if b.disk != nil { // another process follows
+			e.Freeze()
+		}
 		n.Close()
 		e.Shutdown()
 		wheel.Close()

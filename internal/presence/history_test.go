@@ -47,6 +47,11 @@ type keyset struct {
 		mode   string
 		callID string // "" = it has no subscription
 	}
+	asked struct { // the last SUBSCRIBE; owned by the history
+		name    name
+		cseq    int
+		expires string
+	}
 }
 
 func newKeyset(b *bed, addr, orbit string) *keyset {
@@ -120,7 +125,27 @@ func (k *keyset) send(expires string) {
 	if k.toTag != "" {
 		to += ";tag=" + k.toTag
 	}
+	k.asked.name, k.asked.cseq, k.asked.expires = name{k.callID, k.toTag}, k.cseq+1, expires
 	k.subscribe("sip:"+k.orbit+"@192.0.2.1", "To: "+to, "Expires: "+expires)
+}
+
+// again sends the last SUBSCRIBE once more if nobody has answered it: that goes on for
+// 32 s (RFC 3261 17.1.2.2, timer F), longer than any server is away.
+func (k *keyset) again() {
+	was := k.asked
+	for _, res := range k.all() {
+		if res.CallID().Value() == was.name.callID && int(res.CSeq().SeqNo) == was.cseq {
+			return
+		}
+	}
+	now, cseq := k.become(was.name.callID, was.name.tag), k.cseq
+	k.cseq = was.cseq - 1
+	k.send(was.expires)
+	k.cseq = max(k.cseq, cseq)
+	if now.callID != was.name.callID {
+		synctest.Wait()
+		k.become(now.callID, now.tag)
+	}
 }
 
 // reboot forgets the subscription.
@@ -241,6 +266,11 @@ func (a *act) do(i int, s step) {
 		a.restart(a.b.kill, s.after)
 	case "stop":
 		a.restart(a.b.stop, s.after)
+		// A stop says nothing to whoever has just asked (Notifier.refused): they ask the
+		// next process.
+		for _, k := range a.phones {
+			k.again()
+		}
 	case "slow disk":
 		a.b.disk.set(func(d *disk) { d.delay = slowest })
 	case "fast disk":
