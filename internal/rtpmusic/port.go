@@ -20,7 +20,7 @@ type Session struct {
 
 	EventPT     uint8 // payload type to send telephone-events with; 0 = none
 	EventRecvPT uint8 // and to receive them with; 0 = none
-	EventClock  int   // Hz; 8000, the audio's, with every codec that there is
+	EventClock  int   // Hz: the unit of their durations, both ways; 0 is 8000
 
 	Ptime int  // ms of sound in a packet of music: 10 to 60; 0 is 20
 	Send  bool // the peer wants to receive

@@ -14,7 +14,8 @@ const (
 	keyVolume = 10                            // -dBm0
 	maxKeys   = 32                            // that wait to be sent
 	// keyShortest and keyLongest bound what is sent of a press. RFC 4733 2.5.1.3:
-	// a longer one would be cut in segments.
+	// one longer than the duration field can say would be cut in segments, so on a
+	// clock faster than 8000 Hz less is sent.
 	keyShortest = 60 * time.Millisecond
 	keyLongest  = 5 * time.Second
 )
@@ -36,12 +37,23 @@ func (p *Port) Press(digit byte, long time.Duration) bool {
 	if !ok || p.closed || !p.presses() || len(p.keys) >= maxKeys {
 		return false
 	}
-	p.keys = append(p.keys, press{code, min(max(long, keyShortest), keyLongest)})
+	longest := min(keyLongest, 0xFFFF*time.Second/time.Duration(p.session.eventClock()))
+	p.keys = append(p.keys, press{code, min(max(long, keyShortest), longest)})
 	if !p.pressing {
 		p.pressing = true
 		p.e.wg.Go(p.pressAll)
 	}
 	return true
+}
+
+// eventClock is in what units telephone-events that are sent say how long they are.
+// Their timestamps are those of the one stream all the same (RFC 4733 2.1), whose
+// clock is 8000 Hz.
+func (s *Session) eventClock() int {
+	if s.EventClock <= 0 {
+		return ticksPerMs * 1000
+	}
+	return s.EventClock
 }
 
 // presses reports whether events may be sent now.
@@ -57,15 +69,16 @@ func (p *Port) pressAll() {
 			return
 		}
 		if pause {
-			time.Sleep(keyPause)
-			ticker.Reset(keyStep)
 			n = -1
-			continue
+			ticker.Reset(keyPause)
 		}
 		select {
 		case <-ticker.C:
 		case <-p.e.done:
 			return
+		}
+		if pause {
+			ticker.Reset(keyStep)
 		}
 	}
 }
@@ -86,15 +99,15 @@ func (p *Port) pressStep(n int) (pause, more bool) {
 	}
 	steps := int((k.long + keyStep - 1) / keyStep)
 	ev := packet.Event{Code: k.code, Volume: keyVolume, End: n >= steps-1}
-	long := min(ticks(k.long), uint32(n+1)*ticks(keyStep))
-	ev.Duration = uint16(long)
+	long := min(k.long, time.Duration(n+1)*keyStep)
+	ev.Duration = uint16(min(long*time.Duration(p.session.eventClock())/time.Second, 0xFFFF))
 	b := make([]byte, packet.HeaderSize, packet.HeaderSize+packet.EventSize)
 	b = ev.Append(b)
 	o.seq++
 	if o.nearCeiling() {
 		p.near()
 	}
-	o.used(o.keyTS+long, now)
+	o.used(o.keyTS+ticks(long), now)
 	packet.PutHeader(b, n == 0, p.session.EventPT, o.seq, o.keyTS, o.ssrc)
 	if count := p.e.spare(); p.send(b, now) {
 		count.out.Add(1)

@@ -125,6 +125,10 @@ func TestPressIsBounded(t *testing.T) {
 		long  time.Duration
 		want  []string
 	}{
+		{name: "on a clock of 16 kHz", digit: '5', long: 110 * time.Millisecond, want: []string{"5 220"},
+			set: func(_, _ *phone, s *Session) { s.EventClock = 16000 }},
+		{name: "a long one on a clock of 16 kHz", digit: '5', long: time.Minute, want: []string{"5 8191"},
+			set: func(_, _ *phone, s *Session) { s.EventClock = 16000 }},
 		{name: "a short one", digit: '5', long: time.Millisecond, want: []string{"5 60"}},
 		{name: "a long one", digit: '5', long: time.Minute, want: []string{"5 5000"}},
 		{name: "an odd length", digit: '5', long: 110 * time.Millisecond, want: []string{"5 110"}},
@@ -179,6 +183,27 @@ func TestPressEndsWithTheBridge(t *testing.T) {
 		got := b.received()
 		if len(got) < 8 || len(keysIn(got, 101)) > 0 || got[len(got)-1].PayloadType == 101 {
 			t.Errorf("%d packets, keys %v", len(got), keysIn(got, 101))
+		}
+	})
+}
+
+// The pause after a key is nothing that the engine's end waits for.
+func TestPressEndsWithTheEngine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, a, b := pair(t)
+		a.port.Set(a.session(codec.PCMU, 0))
+		b.port.Set(b.session(codec.PCMU, 0))
+		Bridge(a.port, b.port)
+		b.port.Press('5', keyShortest)
+		b.port.Press('6', keyShortest)
+		for range 5 { // of 20 ms: the end of a key of 60 ms, three times
+			time.Sleep(keyStep)
+		}
+		synctest.Wait()
+		start := time.Now()
+		w.e.Close()
+		if d := time.Since(start); d != 0 {
+			t.Errorf("the engine's end took %v", d)
 		}
 	})
 }

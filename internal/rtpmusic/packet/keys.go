@@ -120,14 +120,18 @@ func (k *Keys) Event(dst []byte, ssrc, ts uint32, marker bool, e Event, now time
 
 // segment says whether an event at ts goes on with the press at hand: RFC 4733
 // 2.5.1.3 gives a press that outlasts the duration field a new timestamp, without
-// marker.
+// marker. Where durations are in units of 16 kHz beside audio of which the clock is
+// 8000 Hz (G722, RFC 3551 4.5.2), timestamps may rise by either; another press could
+// not have begun so soon.
 func (k *Keys) segment(ts uint32, marker bool, e Event) bool {
 	if !k.down || marker || e.Code != k.code || k.long < 0xFFFF-segmentSlack {
 		return false
 	}
 	step := int32(ts - k.ts)
-	return step >= 0xFFFF-segmentSlack && step <= 0xFFFF+segmentSlack
+	return near(step, 0xFFFF) || near(step, 0x7FFF)
 }
+
+func near(step, full int32) bool { return step >= full-segmentSlack && step <= full+segmentSlack }
 
 // Audio takes note of an audio packet at now; it ends a press whose end was lost.
 func (k *Keys) Audio(dst []byte, now time.Duration) []byte {

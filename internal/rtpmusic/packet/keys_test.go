@@ -84,6 +84,13 @@ func TestKeys(t *testing.T) {
 		{ms: 16400, ts: 100 + 2*0xFFFF, digit: '5', dur: 160, end: true},
 	}
 	long = append(long[:3:3], step{ms: 16380, ts: 100 + 0xFFFF, digit: '5', dur: 65500}, long[3])
+	wide := []step{ // durations in units of 16 kHz, timestamps in those of 8 kHz
+		{ms: 0, ts: 100, digit: '5', marker: true, dur: 320},
+		{ms: 4080, ts: 100, digit: '5', dur: 65280},
+		{ms: 4100, ts: 100 + 0x7FFF, digit: '5', dur: 65},
+		{ms: 4120, ts: 100 + 0x7FFF, digit: '5', dur: 385, end: true},
+		{ms: 4140, ts: 100 + 0x7FFF, digit: '5', dur: 385, end: true},
+	}
 	for _, tt := range []struct {
 		name  string
 		steps []step
@@ -101,6 +108,8 @@ func TestKeys(t *testing.T) {
 		{"an end delayed into the next press", join(one[:ends+1], two[:2], late, two[2:]), "12"},
 		{"an end after the audio counted it", join(one[:ends], audio(1120, 1400), late), "1"},
 		{"longer than the duration field", long, "5"},
+		{"longer than the duration field, at 16 kHz", wide, "5"},
+		{"longer than the duration field, then the same key", append(wide[:4:4], press(6000, '5', 60)...), "55"},
 		{"sender begins anew with a key held", join(one[:ends], restart), "12"},
 		{"flash", []step{{digit: 'x', end: true}}, ""},
 		{"every key", join(press(0, '0', 60), press(200, '9', 60), press(400, '*', 60),
@@ -136,6 +145,7 @@ func TestParseEvent(t *testing.T) {
 }
 
 // FuzzKeys checks that no packet ends more than two presses, and that all of them
+// are keys.
 func FuzzKeys(f *testing.F) {
 	f.Add([]byte{1, 0, 0, 1, 0x80, 0, 1, 0, 1, 2, 0x80, 0})
 	f.Add([]byte{5, 0, 255, 5, 0, 0, 6, 128, 1})

@@ -33,7 +33,7 @@ func residue(x []float32, rate int, hz float64) (level, rest float64) {
 	return 20 * math.Log10(math.Hypot(re, im)), 10 * math.Log10(2*sum/float64(len(x)))
 }
 
-var rates = []int{8000, 11025, 16000, 22050, 24000, 32000, 44100, 48000}
+var rates = []int{8000, 11025, 16000, 22050, 24000, 32000, 44100, 48000, 96000, 192000}
 
 func TestTonesStayClean(t *testing.T) {
 	for _, from := range rates {

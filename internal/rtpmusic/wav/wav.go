@@ -1,7 +1,7 @@
 // Package wav reads WAV files of the shapes that people have music in, and changes
-// their sampling rate. It reads RIFF and RIFX; PCM of 8 to 32 bits, 32-bit floating
-// point, A-law and mu-law, plain or WAVE_FORMAT_EXTENSIBLE; mono or stereo; 8 to
-// 48 kHz. It refuses anything else with an error that says what was found, takes no
+// their sampling rate. It reads RIFF, RIFX and RF64 (EBU Tech 3306); PCM of 8 to 32
+// bits, floating point of 32 and 64, A-law and mu-law, plain or
+// WAVE_FORMAT_EXTENSIBLE; one to eight channels; 8 to 192 kHz. It refuses anything else with an error that says what was found, takes no
 // more memory than the bounds below allow, and never panics, whatever a file holds.
 package wav
 
@@ -18,8 +18,11 @@ import (
 const (
 	MaxBytes   = 128 << 20 // of a file
 	MaxSeconds = 15 * 60   // of sound
+	MaxSamples = 48000 * MaxSeconds
 	MinRate    = 8000
-	MaxRate    = 48000
+	MaxRate    = 192000
+
+	maxChannels = 8
 )
 
 // Errors of Decode; what was found is wrapped around them.
@@ -37,9 +40,10 @@ type Sound struct {
 	Samples []float32
 }
 
-// Decode decodes a file that lies in memory, which it does not keep. Two channels
-// are mixed to one by their mean, which cannot clip; floating-point samples beyond
-// full scale are clipped.
+// Decode decodes a file that lies in memory, which it does not keep. Channels are
+// mixed to one by their mean, which cannot clip; floating-point samples beyond full
+// scale are clipped. A file that ends before its sound does is refused: it is still
+// being written, mostly.
 func Decode(file []byte) (Sound, error) {
 	if len(file) > MaxBytes {
 		return Sound{}, fmt.Errorf("%w: more than %d MB", ErrTooLarge, MaxBytes>>20)
@@ -53,8 +57,8 @@ func Decode(file []byte) (Sound, error) {
 	if n == 0 {
 		return Sound{}, ErrEmpty
 	}
-	if n > MaxSeconds*f.rate {
-		return Sound{}, fmt.Errorf("%w: %d s of sound, at most %d s", ErrTooLarge, n/f.rate, MaxSeconds)
+	if most := min(MaxSeconds, MaxSamples/f.rate); n > most*f.rate {
+		return Sound{}, fmt.Errorf("%w: %d s of sound, at most %d s", ErrTooLarge, n/f.rate, most)
 	}
 	s := Sound{Rate: f.rate, Samples: make([]float32, n)}
 	f.samples(s.Samples, data)
@@ -67,7 +71,7 @@ func parse(file []byte) (f format, data []byte, err error) {
 	switch {
 	case len(file) < 12:
 		return f, nil, fmt.Errorf("%w: %d octets long", ErrFormat, len(file))
-	case string(file[:4]) == "RIFF":
+	case string(file[:4]) == "RIFF", string(file[:4]) == "RF64", string(file[:4]) == "BW64":
 		order = binary.LittleEndian
 	case string(file[:4]) == "RIFX":
 		order = binary.BigEndian
@@ -77,19 +81,25 @@ func parse(file []byte) (f format, data []byte, err error) {
 	if string(file[8:12]) != "WAVE" {
 		return f, nil, fmt.Errorf("%w: holds %q", ErrFormat, file[8:12])
 	}
+	var long uint64 // size of the sound, of an RF64 file
 	for rest := file[12:]; len(rest) >= 8; {
-		name, size := string(rest[:4]), order.Uint32(rest[4:])
+		name, size := string(rest[:4]), uint64(order.Uint32(rest[4:]))
 		rest = rest[8:]
-		whole := uint64(size) <= uint64(len(rest))
-		body := rest[:min(uint64(size), uint64(len(rest)))]
+		if name == "data" && size == math.MaxUint32 && long > 0 {
+			size = long
+		}
+		whole := size <= uint64(len(rest))
+		body := rest[:min(size, uint64(len(rest)))]
 		switch {
+		case name == "ds64" && whole && len(body) >= 16: // EBU Tech 3306: sizes of the file and of the sound
+			long = order.Uint64(body[8:])
 		case name == "fmt " && whole:
 			if f, err = parseFormat(body, order); err != nil {
 				return f, nil, err
 			}
 		case name == "data" && f.rate == 0:
 			return f, nil, fmt.Errorf("%w: sound comes before its format", ErrFormat)
-		case name == "data" && (whole || size >= unknownSize):
+		case name == "data" && (whole || size >= unknownSize && long == 0):
 			return f, body, nil
 		case !whole:
 			return f, nil, fmt.Errorf("%w: chunk %q has %d octets of %d", ErrTruncated, name, len(body), size)
@@ -125,8 +135,9 @@ type format struct {
 	order                     binary.ByteOrder
 }
 
-// width is the number of octets of a sample.
-func (f format) width() int { return f.bits / 8 }
+// width is the number of octets of a sample; one whose bits do not fill them has
+// zeros below.
+func (f format) width() int { return (f.bits + 7) / 8 }
 
 func parseFormat(b []byte, order binary.ByteOrder) (format, error) {
 	if len(b) < 16 {
@@ -159,9 +170,9 @@ func (f format) check() error {
 	ok := false
 	switch f.tag {
 	case tagPCM:
-		ok = f.bits == 8 || f.bits == 16 || f.bits == 24 || f.bits == 32
+		ok = f.bits >= 8 && f.bits <= 32
 	case tagFloat:
-		ok = f.bits == 32
+		ok = f.bits == 32 || f.bits == 64
 	case tagALaw, tagMuLaw:
 		ok = f.bits == 8
 	default:
@@ -170,8 +181,8 @@ func (f format) check() error {
 	switch {
 	case !ok:
 		return fmt.Errorf("%w: samples of %d bits in format 0x%04X", ErrUnsupported, f.bits, f.tag)
-	case f.channels < 1 || f.channels > 2:
-		return fmt.Errorf("%w: %d channels, not 1 or 2", ErrUnsupported, f.channels)
+	case f.channels < 1 || f.channels > maxChannels:
+		return fmt.Errorf("%w: %d channels, not 1 to %d", ErrUnsupported, f.channels, maxChannels)
 	case f.rate < MinRate || f.rate > MaxRate:
 		return fmt.Errorf("%w: %d Hz, not %d to %d", ErrUnsupported, f.rate, MinRate, MaxRate)
 	}
@@ -182,12 +193,12 @@ func (f format) check() error {
 func (f format) samples(dst []float32, data []byte) {
 	one, width := f.reader(), f.width()
 	for i := range dst {
-		if f.channels == 1 {
-			dst[i] = one(data[i*width:])
-			continue
+		var sum float32
+		for range f.channels {
+			sum += one(data)
+			data = data[width:]
 		}
-		at := data[2*i*width:]
-		dst[i] = (one(at) + one(at[width:])) / 2
+		dst[i] = sum / float32(f.channels)
 	}
 }
 
@@ -195,28 +206,32 @@ func (f format) samples(dst []float32, data []byte) {
 func (f format) reader() func([]byte) float32 {
 	order := f.order
 	switch {
+	case f.tag == tagFloat && f.bits == 64:
+		return func(b []byte) float32 { return fullScale(math.Float64frombits(order.Uint64(b))) }
 	case f.tag == tagFloat:
-		return func(b []byte) float32 {
-			v := math.Float32frombits(order.Uint32(b))
-			if v != v {
-				return 0
-			}
-			return max(-1, min(v, 1))
-		}
+		return func(b []byte) float32 { return fullScale(float64(math.Float32frombits(order.Uint32(b)))) }
 	case f.tag == tagALaw:
 		return table(codec.PCMA)
 	case f.tag == tagMuLaw:
 		return table(codec.PCMU)
-	case f.bits == 8: // the only one that is unsigned
+	case f.width() == 1: // the only one that is unsigned
 		return func(b []byte) float32 { return (float32(b[0]) - 128) / 128 }
-	case f.bits == 16:
+	case f.width() == 2:
 		return func(b []byte) float32 { return float32(int16(order.Uint16(b))) / (1 << 15) }
-	case f.bits == 24 && order == binary.BigEndian:
+	case f.width() == 3 && order == binary.BigEndian:
 		return func(b []byte) float32 { return float32(int32(b[0])<<24|int32(b[1])<<16|int32(b[2])<<8) / (1 << 31) }
-	case f.bits == 24:
+	case f.width() == 3:
 		return func(b []byte) float32 { return float32(int32(b[2])<<24|int32(b[1])<<16|int32(b[0])<<8) / (1 << 31) }
 	}
 	return func(b []byte) float32 { return float32(int32(order.Uint32(b))) / (1 << 31) }
+}
+
+// fullScale clips a sample; one that is no number is silence.
+func fullScale(v float64) float32 {
+	if v != v {
+		return 0
+	}
+	return float32(max(-1, min(v, 1)))
 }
 
 func table(law string) func([]byte) float32 {

@@ -36,8 +36,9 @@ func formatChunk(order binary.AppendByteOrder, tag, channels, rate, bits int) []
 	b := order.AppendUint16(nil, uint16(tag))
 	b = order.AppendUint16(b, uint16(channels))
 	b = order.AppendUint32(b, uint32(rate))
-	b = order.AppendUint32(b, uint32(rate*channels*bits/8))
-	b = order.AppendUint16(b, uint16(channels*bits/8))
+	width := (bits + 7) / 8
+	b = order.AppendUint32(b, uint32(rate*channels*width))
+	b = order.AppendUint16(b, uint16(channels*width))
 	return order.AppendUint16(b, uint16(bits))
 }
 
@@ -53,10 +54,15 @@ func extensible(order binary.AppendByteOrder, tag, channels, rate, bits int) []b
 
 var le, be = binary.LittleEndian, binary.BigEndian
 
+type order interface {
+	binary.ByteOrder
+	binary.AppendByteOrder
+}
+
 // half is +0.5 and -0.5 in each format.
 var half = map[string]struct {
 	format []byte
-	order  binary.AppendByteOrder
+	order  order
 	data   string
 }{
 	"8 bits":          {formatChunk(le, tagPCM, 1, 8000, 8), le, "\xC0\x40"},
@@ -70,6 +76,11 @@ var half = map[string]struct {
 	"mu-law":          {formatChunk(le, tagMuLaw, 1, 8000, 8), le, "\x8F\x0F"},
 	"extensible":      {extensible(le, tagPCM, 1, 8000, 16), le, "\x00\x40\x00\xC0"},
 	"extensible RIFX": {extensible(be, tagFloat, 1, 8000, 32), be, "\x3F\x00\x00\x00\xBF\x00\x00\x00"},
+	"12 bits":         {formatChunk(le, tagPCM, 1, 8000, 12), le, "\x00\x40\x00\xC0"},
+	"20 bits":         {formatChunk(le, tagPCM, 1, 8000, 20), le, "\x00\x00\x40\x00\x00\xC0"},
+	"double":          {formatChunk(le, tagFloat, 1, 8000, 64), le, "\x00\x00\x00\x00\x00\x00\xE0\x3F\x00\x00\x00\x00\x00\x00\xE0\xBF"},
+	"192 kHz":         {formatChunk(le, tagPCM, 1, 192000, 24), le, "\x00\x00\x40\x00\x00\xC0"},
+	"8 channels":      {extensible(le, tagPCM, 8, 96000, 16), le, strings.Repeat("\x00\x40", 8) + strings.Repeat("\x00\x00\x00\x80", 4)},
 	"stereo":          {formatChunk(le, tagPCM, 2, 8000, 16), le, "\x00\x20\x00\x60\x00\x80\x00\x00"},
 }
 
@@ -80,7 +91,7 @@ func TestFormats(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		if s.Rate != 8000 || len(s.Samples) != 2 || math.Abs(float64(s.Samples[0])-0.5) > 0.02 || math.Abs(float64(s.Samples[1])+0.5) > 0.02 {
+		if rate := int(c.order.Uint32(c.format[4:])); s.Rate != rate || len(s.Samples) != 2 || math.Abs(float64(s.Samples[0])-0.5) > 0.02 || math.Abs(float64(s.Samples[1])+0.5) > 0.02 {
 			t.Errorf("%s: %d Hz, %v", name, s.Rate, s.Samples)
 		}
 	}
@@ -124,15 +135,18 @@ func TestFaults(t *testing.T) {
 		{"cut", build(le, good, "data", "1234")[:46], ErrTruncated, `"data" has 2 octets of 4`},
 		{"cut format", build(le, good, "data", "1234")[:30], ErrTruncated, `"fmt "`},
 		{"ADPCM", build(le, formatChunk(le, 2, 1, 8000, 4), "data", "1234"), ErrUnsupported, "0x0002"},
-		{"double", build(le, formatChunk(le, tagFloat, 1, 8000, 64), "data", "12345678"), ErrUnsupported, "64 bits"},
-		{"12 bits", build(le, formatChunk(le, tagPCM, 1, 8000, 12), "data", "12345678"), ErrUnsupported, "12 bits"},
-		{"6 channels", build(le, formatChunk(le, tagPCM, 6, 8000, 16), "data", "123456789012"), ErrUnsupported, "6 channels"},
+		{"half float", build(le, formatChunk(le, tagFloat, 1, 8000, 16), "data", "12345678"), ErrUnsupported, "16 bits"},
+		{"4 bits", build(le, formatChunk(le, tagPCM, 1, 8000, 4), "data", "12345678"), ErrUnsupported, "4 bits"},
+		{"64 bits", build(le, formatChunk(le, tagPCM, 1, 8000, 64), "data", "12345678"), ErrUnsupported, "64 bits"},
+		{"9 channels", build(le, formatChunk(le, tagPCM, 9, 8000, 16), "data", "123456789012345678"), ErrUnsupported, "9 channels"},
 		{"no channels", build(le, formatChunk(le, tagPCM, 0, 8000, 16), "data", "1234"), ErrUnsupported, "0 channels"},
-		{"96 kHz", build(le, formatChunk(le, tagPCM, 1, 96000, 16), "data", "1234"), ErrUnsupported, "96000 Hz"},
+		{"384 kHz", build(le, formatChunk(le, tagPCM, 1, 384000, 16), "data", "1234"), ErrUnsupported, "384000 Hz"},
 		{"0 Hz", build(le, formatChunk(le, tagPCM, 1, 0, 16), "data", "1234"), ErrUnsupported, "0 Hz"},
 		{"short extensible", build(le, guid[:30], "data", "1234"), ErrFormat, "30 octets"},
 		{"other sub-format", build(le, guid, "data", "1234"), ErrUnsupported, "sub-format"},
 		{"an hour", build(le, formatChunk(le, tagPCM, 1, 8000, 8), "data", strings.Repeat("x", 3600*8000)), ErrTooLarge, "3600 s"},
+		{"ten minutes at 192 kHz", build(le, formatChunk(le, tagPCM, 1, 192000, 8), "data", strings.Repeat("x", 600*192000)), ErrTooLarge, "600 s of sound, at most 225 s"},
+		{"RF64 cut", rf64("123456", 8), ErrTruncated, `"data" has 6 octets of 8`},
 	} {
 		_, err := Decode(c.file)
 		if !errors.Is(err, c.err) || !strings.Contains(err.Error(), c.says) {
@@ -155,10 +169,28 @@ func TestPipedFile(t *testing.T) {
 	}
 }
 
+// rf64 is a file of which ds64 says how long the sound is, and not what follows it.
+func rf64(data string, long int) []byte {
+	ds64 := le.AppendUint64(le.AppendUint64(le.AppendUint64(nil, 0), uint64(long)), 0)
+	b := build(le, nil, "ds64", string(le.AppendUint32(ds64, 0)),
+		"fmt ", string(formatChunk(le, tagPCM, 1, 8000, 16)), "data", data)
+	copy(b, "RF64\xFF\xFF\xFF\xFF")
+	le.PutUint32(b[len(b)-len(data)-4:], math.MaxUint32)
+	return b
+}
+
+func TestRF64(t *testing.T) {
+	s, err := Decode(append(rf64("\x00\x40\x00\xC0", 4), "LIST\x04\x00\x00\x00more"...))
+	if err != nil || len(s.Samples) != 2 || s.Samples[0] != 0.5 || s.Samples[1] != -0.5 {
+		t.Errorf("%v, %v", s.Samples, err)
+	}
+}
+
 func FuzzDecode(f *testing.F) {
 	for _, c := range half {
 		f.Add(build(c.order, c.format, "LIST", "odd", "data", c.data))
 	}
+	f.Add(rf64("12345678", 4))
 	f.Add(build(le, formatChunk(le, tagPCM, 2, 44100, 24), "data", "123456")[:50])
 	f.Add([]byte("RIFF\xff\xff\xff\xffWAVEfmt \xff\xff\xff\xff"))
 	f.Fuzz(func(t *testing.T, file []byte) {
