@@ -3,10 +3,12 @@ package bubble
 import (
 	"encoding/json"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
 	"parkd/test/kit"
+	"parkd/test/kit/fakenet"
 	"parkd/test/kit/phone"
 )
 
@@ -128,6 +130,7 @@ func (st *stage) lamps(o kit.Outage) {
 	}
 	for s := range subs {
 		st.progress(s, o)
+		st.oneByOne(s)
 	}
 }
 
@@ -194,6 +197,18 @@ func stateOf(l *phone.Lamp) state {
 	return state{l.Dialog, l.CallID, l.RemoteName}
 }
 
+// shows reports whether a lamp shows what is the case. Presence knows free and busy,
+// and perhaps a name.
+func (is state) shows(l *phone.Lamp) bool {
+	switch l.Dialog {
+	case "open":
+		return is.state == "terminated"
+	case "busy":
+		return is.state == "early" && (l.RemoteName == "" || l.RemoteName == is.remote)
+	}
+	return stateOf(l) == is
+}
+
 // parkingOf is the state without what comes and goes while the same call is the next
 // to be fetched: that it is on its way back, which an outage ends, and who waits.
 func parkingOf(l *phone.Lamp) state {
@@ -236,7 +251,7 @@ func (st *stage) untrue(subs map[*phone.Sub]time.Time, is state) *phone.Lamp {
 	defer st.mu.Unlock()
 	for s := range subs {
 		l := s.Newest()
-		if _, live := st.watched[s]; live && stateOf(&l) != is {
+		if _, live := st.watched[s]; live && !is.shows(&l) {
 			return &l
 		}
 	}
@@ -273,6 +288,28 @@ func (st *stage) progress(s *phone.Sub, o kit.Outage) {
 			if was == is && was.state == "early" && parkingOf(&l) != is {
 				st.T.Errorf("a lamp showed %+v in between", stateOf(&l))
 			}
+		}
+	}
+}
+
+// oneByOne checks that the NOTIFYs of a list are later in version each than the one
+// before it, as its members are, and that no NOTIFY came before parkd could have the
+// answer to the one before it, which was given at once; but for a new server, which
+// knows of none.
+func (st *stage) oneByOne(s *phone.Sub) {
+	list, outages, rolls := s.Told(), st.Outages(), s.Rolls()
+	for i := 1; i < len(rolls); i++ {
+		if rolls[i].Version <= rolls[i-1].Version {
+			st.T.Errorf("a list went back from version %d to %d", rolls[i-1].Version, rolls[i].Version)
+		}
+	}
+	for i := 1; i < len(list); i++ {
+		a, b := list[i-1], list[i]
+		met := slices.ContainsFunc(outages, func(o kit.Outage) bool {
+			return o.At.Before(b) && (o.Ready.IsZero() || o.Ready.After(a.Add(-slack)))
+		})
+		if !met && b.Sub(a) < 2*fakenet.Latency {
+			st.T.Errorf("a NOTIFY came at %v, the one before it, which was not answered, at %v", b, a)
 		}
 	}
 }

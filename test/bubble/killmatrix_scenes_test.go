@@ -15,6 +15,7 @@ type scene struct {
 	orbit func(*config.Orbit) // of 701; nil = as built in
 	pool  func(*config.Pool)  // of 701 and 702; nil = there is none
 	short bool                // no outage of minutes: the phone itself would hang up
+	loose bool                // a packet more or less is chance: the last cuts may be missed
 }
 
 var scenes = map[string]scene{
@@ -45,6 +46,10 @@ var scenes = map[string]scene{
 	"subscribe, refresh, end":      {play: subscription},
 	"list, refresh, end":           {play: listSubscription, pool: tells},
 	"retrieve through a list":      {play: retrieveThroughList, pool: tells},
+	"presence of a park":           {play: presenceOfAPark},
+	"presence of a return":         {play: presenceOfAReturn, orbit: returns},
+	"presence through a list":      {play: presenceList, pool: tells},
+	"watcher behind NAT":           {play: watcherBehindNAT, short: true, loose: true},
 	"operator drops":               {play: operatorDrops},
 	"operator returns":             {play: operatorReturns},
 	"offerless":                    {play: offerless},

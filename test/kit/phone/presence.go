@@ -11,6 +11,7 @@ import (
 // or busy; a note is in RemoteName, the contact in RemoteTarget.
 func (l *Lamp) presence(root *etree.Element) error {
 	l.Entity = root.SelectAttrValue("entity", "")
+	l.Version = int(l.CSeq) // it has none of its own
 	if p := root.SelectElement("presentity"); p != nil {
 		return l.presentity(root, p)
 	}

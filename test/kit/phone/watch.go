@@ -18,7 +18,7 @@ type Sub struct {
 	dialog dialog
 	Tx     *Tx // the latest SUBSCRIBE
 
-	about []string // Event and Accept, where they are not those of a lamp
+	about []string // Event, Accept and Contact, where they are not those of a lamp
 
 	// Guarded by the phone's lock.
 	told  bool // it has had a NOTIFY
@@ -53,7 +53,7 @@ func (p *Phone) Watch(to string, expires int, headers ...string) *Sub {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := &Sub{p: p, dialog: *p.dialogTo(to, headers), able: readsLists(headers)}
-	for _, name := range []string{"Event", "Accept", "Supported"} {
+	for _, name := range []string{"Event", "Accept", "Supported", "Contact"} {
 		if value, ok := header(headers, name); ok {
 			s.about = append(s.about, name+": "+value)
 		}
@@ -209,6 +209,22 @@ func (s *Sub) Lamps() []Lamp {
 	s.p.mu.Lock()
 	defer s.p.mu.Unlock()
 	return append([]Lamp(nil), s.lamps...)
+}
+
+// Told lists when NOTIFYs came, retransmissions left out.
+func (s *Sub) Told() (list []time.Time) {
+	s.p.mu.Lock()
+	defer s.p.mu.Unlock()
+	if s.list {
+		for _, r := range s.rolls {
+			list = append(list, r.At)
+		}
+		return list
+	}
+	for _, l := range s.lamps {
+		list = append(list, l.At)
+	}
+	return list
 }
 
 // Newest is what the phone shows.
