@@ -73,6 +73,7 @@ type Engine struct {
 	err     error     // why there are no pollers; Open returns it
 	readers []counters
 	next    atomic.Uint32 // spreads ports over pollers and readers
+	filters filters
 
 	mu     sync.Mutex
 	pool   pool               // guarded by mu

@@ -42,6 +42,7 @@ type Port struct {
 	music   music
 	latch   latch
 	inbox   inbox
+	deaf    *filter      // of the session; for when nobody listens
 	peer    *Port        // bridged with; nil = none
 	relay   relay        // of what peer receives, into out
 	before  packet.Press // the last one before the bridge, which is none of peer's business
@@ -102,6 +103,8 @@ func (p *Port) Set(s Session) {
 	p.latch.set(s.Remote)
 	p.aim()
 	p.sock.watch(false)
+	p.deaf = p.e.filters.of(s.EventPT, s.EventRecvPT)
+	p.screen()
 	p.music.set(s)
 	p.pace()
 }

@@ -64,9 +64,11 @@ func (p *Port) join(peer *Port) {
 }
 
 // drain takes what is queued in the socket while p has no peer: keys are noted,
-// to be told of with the next packet, and nothing is relayed.
+// to be told of with the next packet, and nothing is relayed. From now on everything
+// comes.
 func (p *Port) drain() {
 	p.peer = nil
+	p.out.filtered = p.sock.filter(nil)
 	r := reader{e: p.e, count: p.e.spare()}
 	p.sock.drain(func(b []byte, from netip.AddrPort) {
 		r.take(p, b, from)

@@ -27,7 +27,9 @@ type out struct {
 	ready  bool          // there is an address to send to and the peer wants it
 	begun  bool          // ts has been used
 	joined bool          // the socket is joined to the peer
-	keyTS  uint32        // timestamp of the key that is being sent
+
+	filtered bool   // the kernel throws away what comes and nobody listens to
+	keyTS    uint32 // timestamp of the key that is being sent
 }
 
 // resume returns the timestamp of a packet sent at now whose sound follows on
