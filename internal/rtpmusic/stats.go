@@ -1,6 +1,7 @@
 package rtpmusic
 
 import (
+	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -40,6 +41,9 @@ var latenessBounds = [...]time.Duration{
 	3 * time.Millisecond, 4 * time.Millisecond, 5 * time.Millisecond, 7500 * time.Microsecond,
 	10 * time.Millisecond, 15 * time.Millisecond, 20 * time.Millisecond, 40 * time.Millisecond,
 }
+
+// LatenessBounds returns the upper bounds of the buckets of Stats.Lateness.
+func LatenessBounds() []time.Duration { return slices.Clone(latenessBounds[:]) }
 
 // counters are those of one sender or reader: written by it alone, so that no two
 // cores fight for a cache line, and read by Stats.
