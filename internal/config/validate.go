@@ -207,6 +207,7 @@ func (m Media) validate(r *report) {
 			r.addf(key, "%s is there already", name)
 		}
 	}
+	between(r, "media.dscp", m.DSCP, 0, 63)
 	r.oneOf("media.srtp", m.SRTP, "off", "optional", "required")
 	if m.SRTP == "required" {
 		r.notBuilt("media.srtp", "required", "off and optional, which both send in the clear")

@@ -101,12 +101,12 @@ func (p *Port) Set(s Session) {
 	}
 	p.session = s
 	p.latch.set(s.Remote)
+	p.music.pass(p.e.tick()) // in the former codec
+	p.music.set(s)
 	p.aim()
 	p.sock.watch(false)
 	p.deaf = p.e.filters.of(s.EventPT, s.EventRecvPT)
 	p.screen()
-	p.music.set(s)
-	p.pace()
 }
 
 // aim points the socket at the latch's target.
@@ -114,6 +114,7 @@ func (p *Port) aim() {
 	p.out.ready = p.session.Send && reachable(p.latch.target)
 	p.sock.aim(p.latch.target)
 	p.out.joined = false
+	p.pace()
 }
 
 // Play ends a bridge and plays a tune from its start until Stop, Bridge or Close.
@@ -125,16 +126,34 @@ func (p *Port) Play(t Tune) {
 	if p.closed || t == nil {
 		return
 	}
-	p.music.play(t)
+	p.music.play(t, p.e.tick())
 	p.pace()
 }
 
-// pace hands the port to a sender if it plays and none has it.
+// pace hands the port to a sender if it plays, its peer may be sent to and none has
+// it. A sender gives it back as soon as one of these is over: music on hold costs
+// nothing (but visit).
 func (p *Port) pace() {
-	if p.music.playing && !p.music.paced {
-		p.music.paced = true
-		p.e.pacer().add(p)
+	m := &p.music
+	if !m.playing || m.paced || !p.out.ready || m.codec == "" {
+		return
 	}
+	m.pass(p.e.tick())
+	m.paced = true
+	p.e.pacer().add(p)
+}
+
+// visit is called by the wheel, every few seconds while the port is open. It returns
+// when to come again, and 0 for never. Music on hold goes on here: it would keep a
+// tune in memory that was replaced long ago.
+func (p *Port) visit() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return 0
+	}
+	p.music.pass(p.e.tick())
+	return turnEvery
 }
 
 // Stop ends the music; nothing of it is sent once Stop has returned.

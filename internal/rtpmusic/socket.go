@@ -115,6 +115,7 @@ func (p *Port) bindConn(addr netip.AddrPort) error {
 	if err != nil {
 		return err
 	}
+	p.e.markConn(conn, addr.Addr().Is6())
 	p.sock = &connSocket{conn: conn, zone: addr.Addr().Zone()}
 	r := &reader{e: p.e, count: p.e.spare()}
 	p.e.wg.Go(func() { p.read(conn, r) })

@@ -60,6 +60,11 @@ func (p *Port) bind(addr netip.AddrPort) error {
 		_ = unix.Close(fd) // the first error says more
 		return err
 	}
+	if s.v6 {
+		p.e.marked(unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_TCLASS, p.e.trafficClass()))
+	} else {
+		p.e.marked(unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_TOS, p.e.trafficClass()))
+	}
 	s.fd = fd
 	p.sock = s
 	s.poller = p.e.pollers[p.e.next.Add(1)%uint32(len(p.e.pollers))]

@@ -9,8 +9,8 @@ import (
 // Stats is a snapshot of the engine. Counters never fall.
 type Stats struct {
 	Ports   int // open now
-	Free    int // ports of the range that may be opened
-	Streams int // playing music now, or stopped some milliseconds ago
+	Free    int // ports of the range that nobody has; those that rest are among them
+	Streams int // music that is being sent now, or was some milliseconds ago
 
 	In        uint64 // RTP and RTCP packets taken from peers
 	Out       uint64 // RTP packets sent: music and relayed
@@ -107,6 +107,6 @@ func (e *Engine) Stats() Stats {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	s.Ports = len(e.open)
-	s.Free = e.pool.n[freeQueue] + e.pool.n[takenQueue]
+	s.Free = e.pool.n[freeQueue] + e.pool.n[restQueue] + e.pool.n[takenQueue]
 	return s
 }

@@ -104,6 +104,7 @@ func (s *Server) reload() (config.Changes, error) {
 		s.log.Info().Strs("tunes", tunes).Msg("music changes at the end of its loop")
 	}
 	s.certs.use(id)
+	s.engine.Mark(c.Media.DSCP)
 	s.legs.Update(s.policy(&c))
 	s.notifier.KeepAlive(c.SIP.NATKeepalive)
 	if slices.ContainsFunc(ch.Keys, func(key string) bool { return strings.HasPrefix(key, "access.") }) {
