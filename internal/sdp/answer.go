@@ -10,11 +10,15 @@ import (
 // under way: the one named prefer if it is offered, else the first of the
 // peer's order that is among l.Codecs (RFC 3264 6.1). A stream offered with
 // port 0 is answered so, with nothing sent or received (RFC 3264 8.2).
-// l.Elsewhere is named only if the codec is the one chosen.
-// Errors: ErrSecure, ErrNoCodec, ErrLocal.
+// l.Elsewhere is named only if the codec is the one chosen, and nothing is protected:
+// our key is not for others. Where a stream is, of the offer's a=crypto lines the first
+// that can be is answered, whether its transport says so or not.
+// Errors: ErrSecure, ErrClear, ErrNoCodec, ErrLocal.
 func (r Remote) Answer(l Local, prefer string) ([]byte, Agreed, error) {
-	if r.Secure {
-		return nil, Agreed{}, ErrSecure
+	r = r.under(l.Security)
+	lock, err := r.protected(l)
+	if err != nil {
+		return nil, Agreed{}, err
 	}
 	c, ok := r.choose(l.Codecs, prefer)
 	if !ok && !r.Removed() {
@@ -28,6 +32,12 @@ func (r Remote) Answer(l Local, prefer string) ([]byte, Agreed, error) {
 	// RFC 3264 6.1: what the offerer sends we receive, and the other way round.
 	a := r.agreed(l, c, r.Event)
 	a.RecvPT, a.RecvEvent = c.PT, r.Event // RFC 3264 6.1: the offer's own numbers
+	var locks []crypto
+	if lock != (crypto{}) {
+		a.Secured = Secured{Suite: lock.suite, Ours: l.keyOf(lock.suite), Theirs: lock.key}
+		locks = l.cryptos([]crypto{lock}) // RFC 4568 5.1.2: the same tag and suite, a key of our own
+		l.Elsewhere = Elsewhere{}
+	}
 	way := direction(r.Direction.receives() && l.Direction.sends(), r.Direction.sends() && l.Direction.receives())
 
 	lines := make([]section, len(r.lines))
@@ -45,21 +55,22 @@ func (r Remote) Answer(l Local, prefer string) ([]byte, Agreed, error) {
 			c, a.RecvPT = e.Codec, e.Codec.PT
 			a.RecvEvent = event
 		}
-		lines[r.Index] = audio(r.lines[r.Index].proto, l.receives().Port(), []Codec{c}, a.RecvEvent, way)
+		lines[r.Index] = audio(r.lines[r.Index].proto, l.receives().Port(), []Codec{c}, a.RecvEvent, way, locks)
 	}
 	body, err := l.write(lines, r.times)
 	return body, a, err
 }
 
 // Accept takes r as the answer to our offer l.Previous (or, without it, to the
-// one that Offer makes of l.Codecs). Errors: ErrSecure, ErrNoCodec.
+// one that Offer makes of l.Codecs). Errors: ErrSecure, ErrClear, ErrNoCodec.
 func (r Remote) Accept(l Local) (Agreed, error) {
-	if r.Secure {
-		return Agreed{}, ErrSecure
-	}
 	// RFC 3264 6: port 0 in an answer refuses the stream.
 	if r.Removed() {
 		return Agreed{}, fmt.Errorf("%w: stream refused", ErrNoCodec)
+	}
+	secured, err := r.secured(l)
+	if err != nil {
+		return Agreed{}, err
 	}
 	ours, event := l.offered()
 	for _, c := range r.Codecs {
@@ -72,13 +83,48 @@ func (r Remote) Accept(l Local) (Agreed, error) {
 			ev = Event{}
 		}
 		a := r.agreed(l, c, ev)
-		a.RecvPT = mine.PT
+		a.RecvPT, a.Secured = mine.PT, secured
 		if ev.PT != 0 {
 			a.RecvEvent = event
 		}
 		return a, nil
 	}
 	return Agreed{}, fmt.Errorf("%w: answered %v", ErrNoCodec, r.formats())
+}
+
+// protected chooses by which line of an offer the stream is protected; the zero
+// crypto: by none. RFC 4568 5.1.2: the first that is acceptable.
+func (r Remote) protected(l Local) (crypto, error) {
+	switch {
+	case r.Removed():
+		return crypto{}, nil
+	case l.Security != Off && len(r.cryptos) > 0:
+		return r.cryptos[0], nil
+	case r.Secure:
+		return crypto{}, ErrSecure
+	case l.Security == Required:
+		return crypto{}, ErrClear
+	}
+	return crypto{}, nil
+}
+
+// secured is what an answer protects the stream by: RFC 4568 5.1.3, a line of our
+// offer, by tag and suite.
+func (r Remote) secured(l Local) (Secured, error) {
+	for _, c := range l.locks() {
+		for _, theirs := range r.cryptos {
+			if theirs.tag == c.tag && theirs.suite == c.suite {
+				return Secured{Suite: c.suite, Ours: c.key, Theirs: theirs.key}, nil
+			}
+		}
+	}
+	switch {
+	case r.Secure:
+		return Secured{}, ErrSecure
+	case l.Security == Required:
+		return Secured{}, ErrClear
+	}
+	return Secured{}, nil
 }
 
 func (r Remote) agreed(l Local, c Codec, ev Event) Agreed {

@@ -57,17 +57,19 @@ func canonicalise(body []byte) (*canonical, error) {
 	}
 	c := &canonical{}
 	version := false
+	number := 0
 	for raw := range bytes.FieldsFuncSeq(body, func(r rune) bool { return r == '\r' || r == '\n' }) {
 		line := strings.TrimRight(string(raw), " \t\x00")
 		if line == "" {
 			continue
 		}
+		number++
 		if len(line) < 2 || line[1] != '=' || strings.IndexByte(line, 0) >= 0 {
-			return nil, fmt.Errorf("%w: line %.40q", ErrSyntax, line)
+			return nil, fmt.Errorf("%w: line %d", ErrSyntax, number) // not its text: that may be of a key
 		}
 		if line[0] == 'v' {
 			if version || strings.TrimSpace(line[2:]) != "0" {
-				return nil, fmt.Errorf("%w: line %.40q", ErrSyntax, line)
+				return nil, fmt.Errorf("%w: line %d", ErrSyntax, number)
 			}
 			version = true
 			continue

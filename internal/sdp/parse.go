@@ -26,6 +26,7 @@ func Parse(body []byte) (Remote, error) {
 		return Remote{}, fmt.Errorf("%w: m= lines", ErrSyntax)
 	}
 	best, rank := Remote{}, -1
+	var usable [2]*Remote // the first that is not protected, and the first that is
 	var fault error
 	for i, m := range d.MediaDescriptions {
 		if !c.lines[i].audio() {
@@ -36,9 +37,13 @@ func Parse(body []byte) (Remote, error) {
 			fault = err
 			continue
 		}
-		if n := r.rank(); n > rank {
+		r.Index = i
+		n := r.rank()
+		if n > rank {
 			best, rank = r, n
-			best.Index = i
+		}
+		if kind := r.kind(); n == rankUsable && usable[kind] == nil {
+			usable[kind] = &r
 		}
 	}
 	switch {
@@ -47,9 +52,30 @@ func Parse(body []byte) (Remote, error) {
 	case rank < 0:
 		return Remote{}, ErrNoAudio
 	}
-	best.Media, best.Origin = len(c.lines), c.origin
-	best.lines, best.times = c.lines, c.times
+	best.of(c)
+	if other := usable[1-best.kind()]; other != nil {
+		other.of(c)
+		best.other = other
+	}
 	return best, nil
+}
+
+// of takes over what the description says as a whole.
+func (r *Remote) of(c *canonical) {
+	r.Media, r.Origin = len(c.lines), c.origin
+	r.lines, r.times = c.lines, c.times
+}
+
+// kind is 1 for a stream that can be protected, else 0.
+func (r Remote) kind() int { return min(len(r.cryptos), 1) }
+
+// under is the stream to be used with a security: the protected one if there are
+// both, unless that is off.
+func (r Remote) under(s Security) Remote {
+	if r.other != nil && (s == Off) == (r.kind() == 1) {
+		return *r.other
+	}
+	return r
 }
 
 // rank orders the audio streams of one description by how well they can be used.
@@ -57,17 +83,22 @@ func (r Remote) rank() int {
 	switch {
 	case r.Removed():
 		return 0
-	case r.Secure:
+	case r.Secure && len(r.cryptos) == 0:
 		return 1
 	case len(r.Codecs) == 0:
 		return 2
 	}
-	return 3
+	return rankUsable
 }
+
+const rankUsable = 3
 
 func stream(d *sdp.SessionDescription, m *sdp.MediaDescription) (Remote, error) {
 	var r Remote
 	_, r.Secure = profile(strings.Join(m.MediaName.Protos, "/"))
+	if m.MediaName.Protos[0] == "RTP" { // else the keys are those of DTLS
+		r.cryptos = cryptos(m.Attributes)
+	}
 	conn := m.ConnectionInformation // RFC 4566 5.7: the stream's own overrides the session's
 	if conn == nil {
 		conn = d.ConnectionInformation

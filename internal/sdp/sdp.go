@@ -20,8 +20,11 @@ var (
 	ErrAddress = errors.New("sdp: unusable connection address")
 	// ErrNoCodec: no codec in common, or the peer refused our only stream (488).
 	ErrNoCodec = errors.New("sdp: no common codec")
-	// ErrSecure: audio is offered over SRTP only (488).
+	// ErrSecure: audio is offered over SRTP only, and that is off, or keyed in a way that
+	// is not spoken (488).
 	ErrSecure = errors.New("sdp: only secure audio offered")
+	// ErrClear: audio is offered or answered in the clear, and SRTP is required (488).
+	ErrClear = errors.New("sdp: no secure audio offered")
 	// ErrLocal: the Local given cannot be described (a fault of the caller).
 	ErrLocal = errors.New("sdp: unusable local description")
 )
@@ -105,10 +108,13 @@ type Remote struct {
 	Ptime     int    // ms, 10-60, as asked for; 20 if it is not
 	MaxPtime  int    // ms, 10-60; 0 = not said
 	Hold      bool   // port 0, 0.0.0.0, ::, sendonly or inactive: nothing may be sent
-	Secure    bool   // SRTP (RTP/SAVP and relatives)
+	Secure    bool   // SRTP only (RTP/SAVP and relatives)
 	Index     int    // which m= line, from 0
 	Media     int    // how many m= lines
 	Origin    Origin // o=
+
+	cryptos []crypto // of this stream, usable ones
+	other   *Remote  // the best stream that is protected if this one is not, or the other way round; nil = none
 
 	lines []mline // every m= line as written, to be answered in order
 	times []string
@@ -131,6 +137,9 @@ type Local struct {
 	Codecs    []string       // ours, in our order of preference
 	User      string         // o= user; "" = "-"
 	Direction Direction      // what we are willing to do; sendrecv by default
+
+	Security Security `json:",omitempty"` // what we want of SRTP
+	Keys     Keys     `json:"-"`          // ours, to be described
 
 	// Elsewhere is whose media the description names instead of ours, in a session
 	// whose media flows past us; zero = nobody's.
@@ -167,6 +176,7 @@ type Agreed struct {
 	Recv      bool  // the peer may send
 	Remote    netip.AddrPort
 	RTCP      netip.AddrPort
+	Secured   Secured `json:",omitzero"` // by SRTP
 }
 
 // known are the formats that parkd speaks: name to static payload type (RFC 3551 6).

@@ -371,6 +371,9 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Add(crlf(offer("m=audio 0 RTP/AVP 0")))
 	f.Add(crlf(offer("a=inactive\nm=audio 4000 RTP/SAVP 0\nm=audio 4002 rtp/avp 96 97\na=rtpmap:96 pcmu/8000/1\na=rtcp:1 IN IP6 ::1")))
+	for _, line := range cryptoLines {
+		f.Add(crlf(offer("m=audio 4000 RTP/SAVP 0\na=crypto:" + line.value)))
+	}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		r, err := Parse(body)
 		if err != nil {
@@ -379,13 +382,26 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
+		masked, err := Parse(Mask(body))
+		if err != nil || masked.Media != r.Media || len(masked.cryptos) != len(r.cryptos) {
+			t.Fatalf("with its keys masked: %v", err)
+		}
+		for _, c := range masked.cryptos {
+			if c.key.Known() {
+				t.Fatalf("the key of %s is not masked", c.tag)
+			}
+		}
 		l := here
+		l.Security, l.Keys = Security(len(body)%3), someKeys()
 		answer, a, err := r.Answer(l, "PCMA")
 		if err != nil {
-			if !errors.Is(err, ErrNoCodec) && !errors.Is(err, ErrSecure) {
+			if !errors.Is(err, ErrNoCodec) && !errors.Is(err, ErrSecure) && !errors.Is(err, ErrClear) {
 				t.Fatal(err)
 			}
 			return
+		}
+		if l.Security == Off && a.Secured != (Secured{}) || l.Security == Required && a.Secured == (Secured{}) && !r.Removed() {
+			t.Fatalf("%d has made %+v", l.Security, a.Secured)
 		}
 		if a.Send && (r.Hold || !a.Remote.IsValid()) {
 			t.Fatalf("sends to %v while held", a.Remote)

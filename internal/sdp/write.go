@@ -17,7 +17,9 @@ type section struct {
 }
 
 // Offer describes our end with the codecs named, in that order, and
-// telephone-event: m=audio RTP/AVP 0 8 9 101. With l.Previous it is a new offer
+// telephone-event: m=audio RTP/AVP 0 8 9 101. Where SRTP is required the transport is
+// RTP/SAVP; where it is optional it is RTP/AVP with keys beside it, which who speaks
+// no SRTP passes over. With l.Previous it is a new offer
 // in that session: same o= id, same m= lines in order (those not ours with port
 // 0), same payload numbers (RFC 3264 8). Codecs nil means l.Codecs. A Local that
 // cannot be described yields nil.
@@ -36,10 +38,13 @@ func Offer(l Local, codecs []string) []byte {
 		return nil
 	}
 	proto := "RTP/AVP"
-	if rtp, secure := profile(lines[index].proto); rtp && !secure {
+	if l.Security == Required {
+		proto = "RTP/SAVP"
+	}
+	if rtp, _ := profile(lines[index].proto); rtp {
 		proto = lines[index].proto // RFC 3264 8.3: the transport stays
 	}
-	lines[index] = audio(proto, l.receives().Port(), list, event, l.Direction)
+	lines[index] = audio(proto, l.receives().Port(), list, event, l.Direction, l.locks())
 	body, err := l.write(lines, nil)
 	if err != nil {
 		return nil
@@ -81,8 +86,48 @@ func (l Local) numbers(names []string) (list []Codec, event Event, lines []secti
 	return list, event, lines, before.Index
 }
 
+// locks are the a=crypto lines of our offer: those of our last description, for as long
+// as there is one. The media of others has none.
+func (l Local) locks() []crypto {
+	switch {
+	case l.Security == Off || !l.Elsewhere.IsZero():
+		return nil
+	case l.Previous == nil:
+		var first []crypto
+		for _, s := range suites {
+			if s.brief || l.Security == Required {
+				first = append(first, crypto{tag: strconv.Itoa(len(first) + 1), suite: s.name})
+			}
+		}
+		return l.cryptos(first)
+	}
+	before, err := Parse(l.Previous)
+	if err != nil {
+		return nil
+	}
+	return l.cryptos(before.cryptos)
+}
+
+// cryptos are lines with our keys.
+func (l Local) cryptos(lines []crypto) []crypto {
+	list := make([]crypto, len(lines))
+	for i, c := range lines {
+		c.key = l.keyOf(c.suite)
+		list[i] = c
+	}
+	return list
+}
+
+// keyOf is our key for a suite.
+func (l Local) keyOf(suite string) Key {
+	if i := suiteIndex(suite); i >= 0 {
+		return l.Keys[i]
+	}
+	return ""
+}
+
 // audio is our stream with one or more codecs.
-func audio(proto string, port uint16, codecs []Codec, event Event, way Direction) section {
+func audio(proto string, port uint16, codecs []Codec, event Event, way Direction, locks []crypto) section {
 	s := section{mline: mline{media: "audio", port: int(port), proto: proto}}
 	add := func(key, value string) { s.attributes = append(s.attributes, sdp.NewAttribute(key, value)) }
 	for _, c := range codecs {
@@ -98,6 +143,9 @@ func audio(proto string, port uint16, codecs []Codec, event Event, way Direction
 	}
 	add("ptime", strconv.Itoa(defaultPtime))
 	s.attributes = append(s.attributes, sdp.NewPropertyAttribute(way.String()))
+	for _, c := range locks {
+		add("crypto", c.line())
+	}
 	return s
 }
 

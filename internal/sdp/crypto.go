@@ -1,0 +1,237 @@
+package sdp
+
+import (
+	"encoding/base64"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/pion/sdp/v3"
+)
+
+// Security is what a session is to have of SRTP (RFC 3711) keyed by its
+// descriptions (RFC 4568).
+type Security uint8
+
+// The securities. Off refuses who wants it, Required who does not.
+const (
+	Off Security = iota
+	Optional
+	Required
+)
+
+// ParseSecurity reads off, optional or required; anything else is Off.
+func ParseSecurity(s string) Security {
+	switch s {
+	case "optional":
+		return Optional
+	case "required":
+		return Required
+	}
+	return Off
+}
+
+// suites are the crypto-suites that parkd speaks (RFC 4568 6.2, RFC 7714 14.1), in
+// our order of preference, with the octets of key and salt: what every phone has
+// comes first, in offers.
+var suites = [...]struct {
+	name string
+	size int
+	// brief: also in offers to who may have no use for it. Each line has some ninety
+	// octets, and a datagram of SIP should have no more than 1300 (RFC 3261 18.1.1).
+	brief bool
+}{
+	{"AES_CM_128_HMAC_SHA1_80", 30, true},
+	{"AES_CM_128_HMAC_SHA1_32", 30, false},
+	{"AEAD_AES_128_GCM", 28, false},
+	{"AEAD_AES_256_GCM", 44, true},
+}
+
+// Suites returns the names of the crypto-suites that parkd speaks.
+func Suites() []string {
+	var names []string
+	for _, s := range suites {
+		names = append(names, s.name)
+	}
+	return names
+}
+
+func suiteIndex(name string) int {
+	for i, s := range suites {
+		if strings.EqualFold(s.name, name) {
+			return i
+		}
+	}
+	return -1
+}
+
+// Key is a master key with its salt. It is shown to nobody: neither fmt nor JSON
+// writes it.
+type Key string
+
+// Format implements fmt.Formatter.
+func (k Key) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(k.String())) }
+
+// String says that there is one, or none.
+func (k Key) String() string {
+	if !k.Known() {
+		return "no key"
+	}
+	return "key"
+}
+
+// MarshalText implements encoding.TextMarshaler.
+func (k Key) MarshalText() ([]byte, error) { return []byte{}, nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (k *Key) UnmarshalText([]byte) error {
+	*k = ""
+	return nil
+}
+
+// Known reports whether it is a key: one of zeros stands for what has been masked.
+func (k Key) Known() bool { return strings.Trim(string(k), "\x00") != "" }
+
+// Keys are keys of ours, one for each suite, none of which anybody else has. RFC 4568
+// 6.1: each crypto attribute has a key of its own.
+type Keys [len(suites)]Key
+
+// KeyOctets is how many random octets Keys are made of.
+const KeyOctets = 30 + 30 + 28 + 44
+
+// NewKeys makes keys of random octets.
+func NewKeys(random [KeyOctets]byte) Keys {
+	var k Keys
+	rest := random[:]
+	for i, s := range suites {
+		k[i], rest = Key(rest[:s.size]), rest[s.size:]
+	}
+	return k
+}
+
+// Keep puts the key that is in use for a suite into keys that are new otherwise.
+func (k *Keys) Keep(s Secured) {
+	if i := suiteIndex(s.Suite); i >= 0 {
+		k[i] = s.Ours
+	}
+}
+
+// Secured is what protects a stream; the zero Secured: nothing does.
+type Secured struct {
+	Suite  string
+	Ours   Key `json:"-"` // of what we send
+	Theirs Key `json:"-"` // of what the peer sends
+}
+
+// Locked reports whether a stream is to be protected and nobody knows its keys any
+// more: they are never written down.
+func (s Secured) Locked() bool { return s.Suite != "" && !(s.Ours.Known() && s.Theirs.Known()) }
+
+// crypto is an a=crypto line (RFC 4568 9.1) that can be used.
+type crypto struct {
+	tag   string
+	suite string
+	key   Key
+}
+
+// cryptos are the usable a=crypto lines of a stream, in their order.
+func cryptos(attrs []sdp.Attribute) []crypto {
+	var list []crypto
+	for _, a := range attrs {
+		if !strings.EqualFold(a.Key, "crypto") || len(list) == maxCryptos {
+			continue
+		}
+		if c, ok := parseCrypto(a.Value); ok {
+			list = append(list, c)
+		}
+	}
+	return list
+}
+
+// maxCryptos bounds the lines of a stream that are looked at; phones send up to ten.
+const maxCryptos = 32
+
+// parseCrypto reads tag, suite, key and session parameters. false: a suite that is
+// not spoken, or something that must be understood and is not (RFC 4568 5.1.2).
+func parseCrypto(value string) (crypto, bool) {
+	f := strings.Fields(value)
+	if len(f) < 3 || len(f[0]) > 9 || strings.Trim(f[0], "0123456789") != "" {
+		return crypto{}, false
+	}
+	i := suiteIndex(f[1])
+	if i < 0 {
+		return crypto{}, false
+	}
+	c := crypto{tag: f[0], suite: suites[i].name}
+	method, info, _ := strings.Cut(f[2], ":")
+	if !strings.EqualFold(method, "inline") {
+		return crypto{}, false
+	}
+	for _, p := range f[3:] {
+		if !harmless(p) {
+			return crypto{}, false
+		}
+	}
+	// RFC 4568 6.1: key and salt, lifetime, MKI. Several keys need an MKI, which is
+	// not spoken.
+	text, rest, limited := strings.Cut(info, "|")
+	if limited && !lifetime(rest) {
+		return crypto{}, false
+	}
+	key, err := base64.StdEncoding.Strict().DecodeString(text)
+	if err != nil { // RFC 4568 6.1 wants it padded; some leave that out
+		key, err = base64.RawStdEncoding.Strict().DecodeString(text)
+	}
+	if err != nil || len(key) != suites[i].size {
+		return crypto{}, false
+	}
+	c.key = Key(key)
+	return c, true
+}
+
+// lifetime says whether s is how many packets a key protects at most, at most 2^48
+// (RFC 4568 6.1). How many come is the sender's matter.
+func lifetime(s string) bool {
+	if power, ok := strings.CutPrefix(s, "2^"); ok {
+		n, err := strconv.ParseUint(power, 10, 8)
+		return err == nil && n <= 48
+	}
+	n, err := strconv.ParseUint(s, 10, 64)
+	return err == nil && n > 0 && n <= 1<<48
+}
+
+// harmless says whether a session parameter (RFC 4568 6.3) leaves a stream as it is
+// without: a derivation rate of none, a hint for the replay window, and what its
+// writer has marked as an extension that may be passed over.
+func harmless(p string) bool {
+	name, value, _ := strings.Cut(p, "=")
+	switch strings.ToUpper(name) {
+	case "KDR":
+		return value == "0"
+	case "WSH":
+		return true
+	}
+	return strings.HasPrefix(p, "-")
+}
+
+// line writes it.
+func (c crypto) line() string {
+	return c.tag + " " + c.suite + " inline:" + base64.StdEncoding.EncodeToString([]byte(c.key))
+}
+
+// inlineKey is a key as it stands in a description; a little more than what
+// parseCrypto takes.
+var inlineKey = regexp.MustCompile(`(?i)\binline:[A-Za-z0-9+/]+`)
+
+// Mask overwrites the keys in a description, or in a message that has one, with
+// zeros: of the same length, and to be parsed as before. What is written down is
+// masked.
+func Mask(text []byte) []byte {
+	const prefix = len("inline:")
+	return inlineKey.ReplaceAllFunc(text, func(b []byte) []byte {
+		masked := []byte(strings.Repeat("A", len(b)))
+		copy(masked, b[:prefix])
+		return masked
+	})
+}
