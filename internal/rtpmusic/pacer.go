@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"parkd/internal/rtpmusic/packet"
+	"parkd/internal/rtpmusic/srtp"
 )
 
 // pacer sends the music of many ports, each frame at its time. Time is cut into
@@ -27,7 +28,7 @@ type pacer struct {
 	spare  []*Port                         // becomes added when that is taken
 	tick   int64                           // the next to be walked
 	now    time.Duration                   // a moment ago
-	buf    [packet.HeaderSize + maxPtime*bytesPerMs]byte
+	buf    [packet.HeaderSize + maxPtime*bytesPerMs + srtp.Overhead]byte
 	pacing sleeper
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"parkd/internal/rtpmusic/packet"
+	"parkd/internal/sdp"
 )
 
 // Session is what a port and its peer agreed on. The zero Session sends and
@@ -25,6 +26,8 @@ type Session struct {
 	Ptime int  // ms of sound in a packet of music: 10 to 60; 0 is 20
 	Send  bool // the peer wants to receive
 	Recv  bool // the peer may send: what it sends is relayed
+
+	Secured sdp.Secured // by SRTP, both ways; the zero Secured: in the clear
 }
 
 // Port is a UDP port with one peer.
@@ -45,6 +48,8 @@ type Port struct {
 	deaf    *filter      // of the session; for when nobody listens
 	peer    *Port        // bridged with; nil = none
 	relay   relay        // of what peer receives, into out
+	lock    *lock        // of SRTP; nil = in the clear
+	spent   sdp.Key      // of ours, the last that was given up
 	before  packet.Press // the last one before the bridge, which is none of peer's business
 	onPlace func()
 
@@ -100,6 +105,7 @@ func (p *Port) Set(s Session) {
 		return
 	}
 	p.session = s
+	p.secure(s.Secured)
 	p.latch.set(s.Remote)
 	p.music.pass(p.e.tick()) // in the former codec
 	p.music.set(s)
@@ -111,7 +117,7 @@ func (p *Port) Set(s Session) {
 
 // aim points the socket at the latch's target.
 func (p *Port) aim() {
-	p.out.ready = p.session.Send && reachable(p.latch.target)
+	p.out.ready = p.session.Send && reachable(p.latch.target) && p.lock.sends()
 	p.sock.aim(p.latch.target)
 	p.out.joined = false
 	p.pace()

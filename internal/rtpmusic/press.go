@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"parkd/internal/rtpmusic/packet"
+	"parkd/internal/rtpmusic/srtp"
 )
 
 // How keys are sent to a peer.
@@ -101,7 +102,7 @@ func (p *Port) pressStep(n int) (pause, more bool) {
 	ev := packet.Event{Code: k.code, Volume: keyVolume, End: n >= steps-1}
 	long := min(k.long, time.Duration(n+1)*keyStep)
 	ev.Duration = uint16(min(long*time.Duration(p.session.eventClock())/time.Second, 0xFFFF))
-	b := make([]byte, packet.HeaderSize, packet.HeaderSize+packet.EventSize)
+	b := make([]byte, packet.HeaderSize, packet.HeaderSize+packet.EventSize+srtp.Overhead)
 	b = ev.Append(b)
 	o.seq++
 	if o.nearCeiling() {

@@ -38,6 +38,13 @@ type reader struct {
 func (r *reader) take(p *Port, b []byte, from netip.AddrPort) {
 	r.now, r.data, r.peer, r.moved = r.e.now(), b, nil, netip.AddrPort{}
 	r.digits = r.digits[:0]
+	if p.lock != nil {
+		if b = p.lock.open(b, r.now); b == nil {
+			r.count.forged.Add(1)
+			return
+		}
+		r.data = b
+	}
 	switch r.pkt.Parse(b) {
 	case packet.RTP:
 		r.takeRTP(p, from)

@@ -38,6 +38,11 @@ func (p *Port) send(b []byte, now time.Duration) bool {
 	if (p.out.joined || p.out.filtered) && now-time.Duration(p.heard.Load()) > looseAfter {
 		p.loosen()
 	}
+	if p.lock != nil {
+		if b = p.lock.protect(b); b == nil {
+			return false
+		}
+	}
 	err := p.sock.send(b)
 	if err == nil {
 		return true

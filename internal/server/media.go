@@ -53,7 +53,7 @@ func (p *port) Set(a sdp.Agreed) {
 	p.Port.Set(rtpmusic.Session{
 		Remote: a.Remote, Codec: a.Codec.Name, PT: a.Codec.PT, RecvPT: a.RecvPT,
 		EventPT: a.Event.PT, EventRecvPT: a.RecvEvent.PT, EventClock: a.Event.Clock,
-		Ptime: a.Ptime, Send: a.Send, Recv: a.Recv,
+		Ptime: a.Ptime, Send: a.Send, Recv: a.Recv, Secured: a.Secured,
 	})
 }
 
