@@ -115,6 +115,7 @@ type Media struct {
 	Codecs   []string   `mapstructure:"codecs"`    // in our order of preference: PCMU PCMA G722
 	SRTP     string     `mapstructure:"srtp"`      // off, optional, required
 	DSCP     int        `mapstructure:"dscp"`      // of RTP and RTCP packets: 0 to 63 (RFC 2474 3)
+	Latch    string     `mapstructure:"latch"`     // auto, always, never
 	MusicDir string     `mapstructure:"music_dir"` // made absolute as in TLS
 
 	Announcements string `mapstructure:"announcements"` // folder of words of one's own; made absolute as in TLS
@@ -310,6 +311,7 @@ func Default() Config {
 			Codecs:   []string{"PCMU", "PCMA", "G722"},
 			DSCP:     46, // EF (RFC 3246): telephony (RFC 4594 4.1)
 			SRTP:     "optional",
+			Latch:    "auto",
 			MusicDir: "music",
 		},
 		Park: Park{

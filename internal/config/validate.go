@@ -209,6 +209,7 @@ func (m Media) validate(r *report) {
 	}
 	between(r, "media.dscp", m.DSCP, 0, 63)
 	r.oneOf("media.srtp", m.SRTP, "off", "optional", "required")
+	r.oneOf("media.latch", m.Latch, "auto", "always", "never")
 	if m.SRTP == "required" {
 		r.notBuilt("media.srtp", "required", "off and optional, which both send in the clear")
 	}

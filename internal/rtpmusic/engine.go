@@ -54,6 +54,8 @@ type Config struct {
 	// Threads is how many senders and how many readers there may be at most;
 	// 0 is one of each a core.
 	Threads int
+	// Latch is what SetLatch takes.
+	Latch Latch
 	// Listen replaces sockets of the system, for tests and for systems other than
 	// Linux. Then each port has a goroutine that reads it and music is paced by
 	// timers of package time, so that all of it runs in a testing/synctest bubble.
@@ -78,6 +80,7 @@ type Engine struct {
 	dscp    atomic.Uint32
 	next    atomic.Uint32 // spreads ports over pollers and readers
 	filters filters
+	latch   atomic.Uint32 // a Latch
 
 	mu     sync.Mutex
 	pool   pool               // guarded by mu
@@ -100,6 +103,7 @@ func NewEngine(c Config) *Engine {
 		open:   make(map[*Port]struct{}),
 	}
 	e.Mark(c.DSCP)
+	e.SetLatch(c.Latch)
 	if e.listen == nil {
 		e.listen = systemListen
 	}
@@ -116,6 +120,9 @@ func NewEngine(c Config) *Engine {
 	}
 	return e
 }
+
+// SetLatch says how peers are found from their next description on.
+func (e *Engine) SetLatch(l Latch) { e.latch.Store(uint32(l)) }
 
 // now is the engine's clock: the time since it started.
 func (e *Engine) now() time.Duration { return time.Since(e.start) }

@@ -157,7 +157,7 @@ func (p *Port) poll(l *poller, failed bool) {
 	}
 	s := p.sock.(*rawSocket)
 	if failed {
-		p.refused(unix.ECONNREFUSED)
+		p.refused(s.failure())
 		s.watch(false) // else what is queued would wake us for ever
 	}
 	n, from, err := s.recv(l.buf[:])

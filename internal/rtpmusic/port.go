@@ -106,7 +106,7 @@ func (p *Port) Set(s Session) {
 	}
 	p.session = s
 	p.secure(s.Secured)
-	p.latch.set(s.Remote)
+	p.latch.set(s.Remote, Latch(p.e.latch.Load()))
 	p.music.pass(p.e.tick()) // in the former codec
 	p.music.set(s)
 	p.aim()

@@ -89,7 +89,7 @@ func (r *reader) takeRTP(p *Port, from netip.AddrPort) {
 		}
 		return
 	}
-	accepted, moved := p.latch.packet(from, h.SSRC)
+	accepted, moved := p.latch.packet(from, mark{h.SSRC, h.SequenceNumber, r.now})
 	if !accepted {
 		r.count.strangers.Add(1)
 		return
@@ -102,7 +102,7 @@ func (r *reader) takeRTP(p *Port, from netip.AddrPort) {
 	}
 	if p.latch.doubtful() {
 		p.sock.watch(true)
-	} else if !p.out.joined && from == p.latch.target {
+	} else if !p.out.joined && p.out.ready && from == p.latch.target {
 		p.out.joined = p.sock.join(true)
 	}
 	if r.event {

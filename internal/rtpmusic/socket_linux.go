@@ -195,6 +195,15 @@ func (s *rawSocket) filter(f *filter) bool {
 	return s.screen != nil
 }
 
+// failure returns the error that the socket has to tell, if any, which is told by it.
+func (s *rawSocket) failure() error {
+	n, err := unix.GetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_ERROR)
+	if err != nil {
+		return err
+	}
+	return unix.Errno(n)
+}
+
 // maxDrain bounds how many datagrams are drained; a socket's queue holds fewer
 // of the size of voice.
 const maxDrain = 1000

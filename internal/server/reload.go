@@ -99,6 +99,7 @@ func (s *Server) reload() (config.Changes, error) {
 	if err := s.endpoint.Update(s.endpointSettings(&c)); err != nil { // validated: cannot happen
 		return config.Changes{}, err
 	}
+	s.engine.SetLatch(latching(&c))
 	s.speak(&c)
 	if len(tunes) > 0 {
 		s.log.Info().Strs("tunes", tunes).Msg("music changes at the end of its loop")
