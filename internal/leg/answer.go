@@ -183,6 +183,7 @@ func (l *Leg) acknowledged(req *sipua.Request) {
 	}
 	if first && l.restored {
 		l.session.resume(l) // its interval began with the first 200, of another process
+		l.unlock()
 	}
 	if l.away.IsValid() {
 		l.move()

@@ -55,7 +55,7 @@ func (l *Leg) unlead() {
 // party is, who shows f.
 func (l *Leg) straight(f face) bool {
 	switch {
-	case l.agreed == nil || f.party.Codec.Name != l.agreed.Codec.Name || l.closed || f.closed:
+	case l.agreed == nil || f.party.Codec.Name != l.agreed.Codec.Name || l.shut() || f.closed:
 		return false
 	case l.leads:
 		return l.direct
@@ -75,7 +75,7 @@ func (l *Leg) review() {
 		l.show()
 	}
 	l.flows(l.direct && f.told && !l.accepted.elsewhere.IsZero())
-	if l.direct || l.closed || f.closed {
+	if l.direct || l.shut() || f.closed {
 		return
 	}
 	l.looked = 0
@@ -106,7 +106,7 @@ func (l *Leg) look() {
 func (l *Leg) open() bool {
 	f, mine := l.other(), l.face.Load()
 	a, b := mine.party, f.party
-	return a.Codec.Name == b.Codec.Name && !l.closed && !f.closed &&
+	return a.Codec.Name == b.Codec.Name && !l.shut() && !f.closed &&
 		near(a.Addr, b.Addr) && l.port.Source() == a.Addr && l.partner.port.Source() == b.Addr &&
 		b.Fits(l.last)
 }

@@ -188,6 +188,7 @@ func (l *Leg) speak(words []string, then string) {
 // agree sets the media that an offer and answer agreed on.
 func (l *Leg) agree(a sdp.Agreed) {
 	name := a.Codec.Name
+	l.rekeyed(a.Secured)
 	l.agreed = &a
 	l.codec.Store(&name)
 	l.port.Set(a)
@@ -382,9 +383,13 @@ func (m *Manager) open(flow sipua.Flow) (Port, sdp.Local, netip.Addr, error) {
 		return nil, sdp.Local{}, bound, fmt.Errorf("%w: %w", errNoPort, err)
 	}
 	p := m.policy.Load()
+	keys := sdp.Keys{}
+	if p.Security != sdp.Off {
+		keys = newKeys()
+	}
 	id := uint64(time.Now().Unix()) + 2208988800 // RFC 4566 5.2: NTP time
 	return port, sdp.Local{
 		Addr:      netip.AddrPortFrom(p.described(bound), port.LocalPort()),
-		SessionID: id, Version: id, Codecs: p.Codecs, User: "parkd",
+		SessionID: id, Version: id, Codecs: p.Codecs, User: "parkd", Security: p.Security, Keys: keys,
 	}, bound, nil
 }

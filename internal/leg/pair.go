@@ -99,7 +99,7 @@ func (l *Leg) alone() {
 
 // show has the other leg see what has changed of this one.
 func (l *Leg) show() {
-	f := face{wish: l.wish, direct: l.direct, told: !l.accepted.elsewhere.IsZero(), closed: l.closed}
+	f := face{wish: l.wish, direct: l.direct, told: !l.accepted.elsewhere.IsZero(), closed: l.shut()}
 	if a := l.agreed; a != nil {
 		f.party = sdp.Elsewhere{Codec: a.Codec, Event: a.Event}
 		if usable(a.Remote) {

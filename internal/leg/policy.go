@@ -11,6 +11,7 @@ import (
 	"github.com/emiago/sipgo/sip"
 
 	"parkd/internal/dialog"
+	"parkd/internal/sdp"
 	"parkd/internal/sipua"
 )
 
@@ -30,6 +31,7 @@ type Policy struct {
 	OutboundProxy string                    // URI, "" = none
 	ParkerHeaders []string                  // name the parker, in order
 	Codecs        []string                  // in our order of preference
+	Security      sdp.Security              // of SRTP
 	MediaAddress  netip.Addr                // in SDP; zero = the local address towards the peer
 	KeepAlive     time.Duration             // between proofs of life
 	Own           func(netip.AddrPort) bool // is this address one of our listeners'?

@@ -24,7 +24,7 @@ const seqBlock = 1024
 var errRecord = errors.New("unusable record of a leg")
 
 // record is everything of a leg that must outlive the process, as the journal
-// keeps it.
+// keeps it. Keys of SRTP must not: descriptions are masked.
 type record struct {
 	Format int `json:"format"`
 	// Epoch of the process that wrote it. A later one takes CSeq from a block of
@@ -83,7 +83,7 @@ func (l *Leg) record() []byte {
 	r := record{
 		Format: recordFormat, Epoch: l.m.o.Epoch, User: l.user, Orbit: l.orbit, Call: l.owner,
 		Dialog: l.dialog, Asked: l.asked, Name: l.name, Hops: l.hops, At: time.Now(),
-		Local: l.local, Last: string(l.last), Remote: string(l.described), Agreed: l.agreed, Moving: l.moving, Told: l.told, Able: l.able, Referred: l.referred,
+		Local: l.local, Last: string(sdp.Mask(l.last)), Remote: string(sdp.Mask(l.described)), Agreed: l.agreed, Moving: l.moving, Told: l.told, Able: l.able, Referred: l.referred,
 		Session: session{Seconds: int64(l.session.interval / time.Second), Ours: l.session.ours, Update: l.session.update},
 	}
 	r.Dialog.LocalSeq = l.ceiling
@@ -100,13 +100,13 @@ func (l *Leg) record() []byte {
 	}
 	switch {
 	case l.state == planned || l.state == calling:
-		r.State, r.Invite, r.Target = recordCalling, l.outbound.text, &l.outbound.target
+		r.State, r.Invite, r.Target = recordCalling, masked(l.outbound.text), &l.outbound.target
 	case l.state == confirmed:
 		r.State, r.Unsure = recordConfirmed, l.unsure || l.outbound.answer != nil
 		contact := l.m.o.Endpoint.Contact(l.user, l.dialog.Flow)
 		r.Contact = contact.Address.String()
 	case l.inbound.request != nil:
-		r.State, r.Invite = recordAsked, sipua.Text(l.inbound.request.Request)
+		r.State, r.Invite = recordAsked, masked(sipua.Text(l.inbound.request.Request))
 	}
 	b, err := json.Marshal(&r)
 	if err != nil { // plain values: cannot happen
@@ -114,6 +114,9 @@ func (l *Leg) record() []byte {
 	}
 	return b
 }
+
+// masked is a message without keys of SRTP.
+func masked(text string) string { return string(sdp.Mask([]byte(text))) }
 
 // decode reads a record back.
 func decode(b []byte) (*record, error) {

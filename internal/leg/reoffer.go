@@ -141,15 +141,19 @@ func (l *Leg) taken(res *sip.Response) {
 		l.log.Warn().Err(err).Msg("answer to re-invite unusable")
 		l.spurned()
 	}
-	l.moved()
 	l.session.refreshed(l, res)
+	if l.locked() { // still: there is no session to go on with
+		l.insist(nil)
+	} else {
+		l.moved()
+	}
 	l.keep()
 }
 
 // insist sends a re-INVITE again that must get through, as the peer does not know
 // what it is to know: later each time, and after a Retry-After (RFC 3261 20.33) if
-// there is one. One that the peer means to refuse is not repeated, and neither is one
-// about the media of others: that comes back to us.
+// there is one. One that the peer means to refuse is not repeated, unless nothing is
+// heard without, and neither is one about the media of others: that comes back to us.
 func (l *Leg) insist(res *sip.Response) {
 	if !l.moving {
 		return
@@ -167,7 +171,7 @@ func (l *Leg) insist(res *sip.Response) {
 	wait := l.patience
 	if res != nil {
 		takenBack := l.local.Elsewhere.IsZero() && !l.accepted.elsewhere.IsZero()
-		if meant(res.StatusCode) && !takenBack {
+		if meant(res.StatusCode) && !takenBack && !l.locked() {
 			l.spurned()
 			l.moved()
 			l.log.Warn().Int("code", res.StatusCode).Msg("peer does not take what it is told")

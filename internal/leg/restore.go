@@ -75,6 +75,9 @@ func (m *Manager) revive(id string, b []byte) (*revival, error) {
 	l.user, l.asked, l.name, l.hops = r.User, r.Asked, r.Name, r.Hops
 	l.party, l.told, l.able, l.referred = r.Told, r.Told, r.Able, r.Referred
 	l.dialog, l.local, l.last = r.Dialog, r.Local, []byte(r.Last)
+	if l.local.Security != sdp.Off {
+		l.local.Keys = newKeys()
+	}
 	l.dialog.LocalSeq += uint32(v.runs) * seqBlock
 	l.ceiling = l.dialog.LocalSeq + seqBlock
 	l.dialog.Flow = m.o.Endpoint.Present(l.dialog.Flow)
@@ -122,7 +125,9 @@ func (v *revival) restoreCalling() error {
 
 // restoreAsked: their INVITE may have had its 200, but no ACK of it. It is
 // answered once more, identically: with the address that it was told, be it no
-// more ours, and the new one after the ACK.
+// more ours, and the new one after the ACK. Only a key of SRTP is another one, under
+// which nothing is sent: a peer that has had the first 200 passes this one over, and
+// either learns of the key that counts after the ACK.
 func (v *revival) restoreAsked() error {
 	req, err := v.m.o.Endpoint.Revive(v.r.Invite, v.dialog.Flow, v.dialog.Local)
 	if err != nil {
@@ -137,6 +142,10 @@ func (v *revival) restoreAsked() error {
 	v.whereabouts()
 	if v.described != nil {
 		if v.remote, err = sdp.Parse(v.described); err == nil {
+			v.draft.body, v.draft.agreed, err = v.remote.Answer(v.local, "")
+		}
+		if err == nil && v.draft.agreed.Secured.Suite != "" { // RFC 3264 8: it is another description
+			v.local.Version += v.runs + 1
 			v.draft.body, v.draft.agreed, err = v.remote.Answer(v.local, "")
 		}
 		if err != nil {
@@ -177,6 +186,7 @@ func (v *revival) restoreConfirmed() error {
 	if r.Agreed != nil {
 		l.agree(*r.Agreed)
 	}
+	l.behind = sdp.Mentioned(l.last) // its keys are masked
 	v.enter()
 	v.whereabouts()
 	_ = l.queue.Do(func() { // new: never full, never closed
@@ -188,7 +198,7 @@ func (v *revival) restoreConfirmed() error {
 		switch {
 		case l.away.IsValid():
 			l.after(rand.N(l.m.spread()), l.move)
-		case r.Agreed == nil:
+		case r.Agreed == nil, l.locked():
 			l.moving = true // until there is a session
 			l.after(rand.N(l.m.spread()), l.tellAgain)
 		}

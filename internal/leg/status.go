@@ -106,5 +106,6 @@ var statuses = []struct {
 	{sdp.ErrNoCodec, status{code: 488, reason: "codec", header: "Warning", value: `305 parkd "Incompatible media format"`}},
 	{sdp.ErrNoAudio, status{code: 488, reason: "codec", header: "Warning", value: `304 parkd "Media type not available"`}},
 	{sdp.ErrSecure, status{code: 488, reason: "codec", header: "Warning", value: `302 parkd "Incompatible transport protocol"`}},
+	{sdp.ErrClear, status{code: 488, reason: "codec", header: "Warning", value: `302 parkd "Incompatible transport protocol"`}},
 	{sdp.ErrAddress, status{code: 488, reason: "codec", header: "Warning", value: `301 parkd "Incompatible network address formats"`}},
 }

@@ -94,8 +94,8 @@ func (l *Leg) agreeTo(remote sdp.Remote, body []byte) error {
 	if err != nil {
 		return err
 	}
-	if agreed.Codec.Name != w.elsewhere.Codec.Name {
-		w.elsewhere = sdp.Elsewhere{} // what the two speak differs: through us
+	if agreed.Codec.Name != w.elsewhere.Codec.Name || agreed.Secured.Suite != "" {
+		w.elsewhere = sdp.Elsewhere{} // what the two speak differs, or is protected: through us
 	}
 	l.wish = remote.WishAfter(l.accepted.way, l.wish)
 	l.tell(w)

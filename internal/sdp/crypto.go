@@ -1,9 +1,9 @@
 package sdp
 
 import (
+	"bytes"
 	"encoding/base64"
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
 
@@ -117,6 +117,9 @@ func (k *Keys) Keep(s Secured) {
 	}
 }
 
+// Mentioned reports whether a description of ours has keys.
+func Mentioned(body []byte) bool { return bytes.Contains(body, []byte("a=crypto:")) }
+
 // Secured is what protects a stream; the zero Secured: nothing does.
 type Secured struct {
 	Suite  string
@@ -220,18 +223,29 @@ func (c crypto) line() string {
 	return c.tag + " " + c.suite + " inline:" + base64.StdEncoding.EncodeToString([]byte(c.key))
 }
 
-// inlineKey is a key as it stands in a description; a little more than what
-// parseCrypto takes.
-var inlineKey = regexp.MustCompile(`(?i)\binline:[A-Za-z0-9+/]+`)
-
 // Mask overwrites the keys in a description, or in a message that has one, with
 // zeros: of the same length, and to be parsed as before. What is written down is
 // masked.
 func Mask(text []byte) []byte {
-	const prefix = len("inline:")
-	return inlineKey.ReplaceAllFunc(text, func(b []byte) []byte {
-		masked := []byte(strings.Repeat("A", len(b)))
-		copy(masked, b[:prefix])
-		return masked
-	})
+	const method = "inline:"
+	masked := text
+	for i := 0; ; {
+		n := bytes.IndexByte(text[i:], ':')
+		if n < 0 {
+			return masked
+		}
+		if i += n + 1; i < len(method) || !strings.EqualFold(string(text[i-len(method):i]), method) {
+			continue
+		}
+		for ; i < len(text) && isBase64(text[i]); i++ {
+			if &masked[0] == &text[0] {
+				masked = bytes.Clone(text)
+			}
+			masked[i] = 'A'
+		}
+	}
+}
+
+func isBase64(c byte) bool {
+	return 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '+' || c == '/'
 }

@@ -6,6 +6,7 @@ import (
 	"parkd/internal/config"
 	"parkd/internal/leg"
 	"parkd/internal/orbit"
+	"parkd/internal/sdp"
 )
 
 // settings is the configuration as decisions see it.
@@ -66,7 +67,7 @@ func (s *Server) policy(c *config.Config) *leg.Policy {
 		Domains: c.SIP.Domains, Trusted: c.Access.Trusted, ReturnUsers: c.Access.ReturnUsers,
 		ReferUsers: c.Access.ReferUsers, RetrieveUsers: c.Access.RetrieveUsers, Advertise: advertised(c.SIP.Advertise),
 		OutboundProxy: c.SIP.OutboundProxy, ParkerHeaders: c.Park.ParkerHeaders,
-		Codecs: c.Media.Codecs, MediaAddress: c.Media.Address, KeepAlive: c.Park.Keepalive,
+		Codecs: c.Media.Codecs, Security: sdp.ParseSecurity(c.Media.SRTP), MediaAddress: c.Media.Address, KeepAlive: c.Park.Keepalive,
 		Own: s.own(), Listener: s.listener,
 		Peer: s.endpoint.Peer, Hosted: hosted(c), Credentials: credentials(c),
 	}

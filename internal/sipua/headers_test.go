@@ -315,7 +315,7 @@ func TestParseOthers(t *testing.T) {
 
 func TestMask(t *testing.T) {
 	in := "INVITE sip:x SIP/2.0\r\nAuthorization: Digest username=\"a\", response=\"0123\", nonce=\"n\"\r\n" +
-		"proxy-authorization: Digest response=0123\r\nAuthorization: Basic c2VjcmV0\r\n\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:c2VjcmV0c2VjcmV0|2^20\r\n"
+		"proxy-authorization: Digest response=0123\r\nAuthorization: Basic c2VjcmV0\r\n\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:c2VjcmV0c2VjcmV0|2^20|1:4;inline:c2VjcmV0c2VjcmV0|2^20|2:4\r\na= CRYPTO:1 x INLINE:c2VjcmV0\r\n"
 	out := string(Mask([]byte(in)))
 	if strings.Contains(out, "0123") || strings.Contains(out, "c2Vj") || !strings.Contains(out, `username="a"`) || !strings.Contains(out, "|2^20") {
 		t.Error(out)

@@ -11,7 +11,7 @@ import (
 var (
 	digestResponse = regexp.MustCompile(`(?im)^((?:proxy-)?authorization\s*:.*?\bresponse\s*=\s*)("[^"\r\n]*"?|[^\s,"]+)`)
 	basicResponse  = regexp.MustCompile(`(?im)^((?:proxy-)?authorization\s*:\s*(?:basic|bearer)\s+)\S+`)
-	cryptoKey      = regexp.MustCompile(`(?im)^(a=crypto:[^\r\n]*?inline:)[^\s|\r\n]+`)
+	cryptoKey      = regexp.MustCompile(`(?i)(inline:)[A-Za-z0-9+/=]+`) // wherever it stands: a line may have several
 )
 
 // Mask hides the secrets of a message for a log.

@@ -59,7 +59,7 @@ func (p *Phone) Invite(to string, o Opts) *Call {
 	body := o.Body
 	if body == "" && !o.Offerless {
 		extra = append(extra, "Content-Type: application/sdp")
-		body = c.describe()
+		body = c.describe(false)
 	}
 	c.Tx = p.start(&c.dialog, "INVITE", extra, body)
 	c.Tx.call = c
@@ -81,9 +81,10 @@ func (p *Phone) newCall(d *dialog) *Call {
 	return c
 }
 
-// describe is the phone's SDP. The lock is held.
-func (c *Call) describe() string {
+// describe is the phone's SDP, of an offer or an answer. The lock is held.
+func (c *Call) describe(answer bool) string {
 	c.sdp.version++
+	c.Media.lock(&c.sdp, answer)
 	return c.sdp.text(c.Media.Local())
 }
 
@@ -105,6 +106,7 @@ func (c *Call) reply(offer string) string {
 	c.sdp.version++
 	s := c.sdp
 	s.answer(offer)
+	c.Media.lock(&s, true)
 	return s.text(c.Media.Local())
 }
 
@@ -126,7 +128,7 @@ func (c *Call) Ack() {
 	body := ""
 	c.p.mu.Lock()
 	if c.offerless {
-		body = c.describe()
+		body = c.describe(true)
 	}
 	c.p.mu.Unlock()
 	c.AckWith(body)
@@ -179,7 +181,7 @@ func (c *Call) Reinvite(s SDP, headers ...string) *Tx {
 	c.p.mu.Lock()
 	s.version = c.sdp.version
 	c.sdp, c.offerless = s, false
-	body := c.describe()
+	body := c.describe(false)
 	c.p.mu.Unlock()
 	return c.Do("INVITE", body, append(headers, "Content-Type: application/sdp")...)
 }
@@ -197,7 +199,7 @@ func (c *Call) UpdateTo(s SDP, headers ...string) *Tx {
 	c.p.mu.Lock()
 	s.version = c.sdp.version
 	c.sdp = s
-	body := c.describe()
+	body := c.describe(false)
 	c.p.mu.Unlock()
 	tx := c.Do("UPDATE", body, append(headers, "Content-Type: application/sdp")...)
 	c.p.mu.Lock()

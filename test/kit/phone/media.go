@@ -1,6 +1,7 @@
 package phone
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"net/netip"
@@ -29,6 +30,11 @@ type Media struct {
 	seq    uint16
 	ts     uint32
 	closed bool
+
+	keys     *secrets // of SRTP; nil = it is not spoken
+	proto    string   // of the other end's description
+	breaches []Breach
+	unread   int
 }
 
 // RTP is a packet as it came.
@@ -43,6 +49,7 @@ type RTP struct {
 	Len       int  // of the payload
 	First     byte // of the payload
 	Second    byte
+	Keyed     time.Time // when the key that protects it was told; zero = in the clear
 }
 
 const (
@@ -51,7 +58,7 @@ const (
 )
 
 func newMedia(p *Phone, port uint16) *Media {
-	m := &Media{p: p, wg: &p.wg}
+	m := &Media{p: p, wg: &p.wg, keys: newSecrets(p.srtp)}
 	m.listen(port)
 	return m
 }
@@ -96,17 +103,42 @@ func (m *Media) read(conn *fakenet.Conn) {
 		if n < 14 || b[0] != 0x80 {
 			continue
 		}
+		got, keyed, ok := m.unlock(b[:n])
+		if !ok || len(got) < 14 {
+			continue
+		}
 		r := RTP{
 			At: time.Now(), From: from, PT: b[1] & 0x7f, Marker: b[1]&0x80 != 0, Seq: binary.BigEndian.Uint16(b[2:]),
-			Timestamp: binary.BigEndian.Uint32(b[4:]), SSRC: binary.BigEndian.Uint32(b[8:]), Len: n - 12, First: b[12], Second: b[13],
+			Timestamp: binary.BigEndian.Uint32(b[4:]), SSRC: binary.BigEndian.Uint32(b[8:]), Len: len(got) - 12, First: got[12], Second: got[13], Keyed: keyed,
 		}
 		m.mu.Lock()
 		m.got = append(m.got, r)
 		if m.tape != nil {
-			*m.tape = append(*m.tape, b[12:n]...)
+			*m.tape = append(*m.tape, got[12:]...)
 		}
 		m.mu.Unlock()
 	}
+}
+
+// unlock opens a packet, and says when its key was told; false if the phone cannot
+// read it.
+func (m *Media) unlock(b []byte) (plain []byte, keyed time.Time, ok bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.keys == nil {
+		return b, time.Time{}, true
+	}
+	got, under, use, twice := m.keys.open(b)
+	if twice != nil {
+		m.breaches = append(m.breaches, *twice)
+	}
+	if !use {
+		m.unread++
+	}
+	if under != nil {
+		keyed = under.at
+	}
+	return got, keyed, use
 }
 
 // Record keeps the sound that comes from now on.
@@ -128,7 +160,7 @@ func (m *Media) aim(sdp string) {
 	if sdp == "" {
 		return
 	}
-	host, port := "", 0
+	host, port, proto := "", 0, ""
 	var formats []uint8
 	event := uint8(0)
 	for line := range strings.Lines(sdp) {
@@ -137,6 +169,7 @@ func (m *Media) aim(sdp string) {
 			host = after
 		}
 		if words := strings.Fields(line); strings.HasPrefix(line, "m=audio") && len(words) > 3 {
+			proto = words[2]
 			fmt.Sscan(words[1], &port)
 			for _, w := range words[3:] {
 				n := uint8(0)
@@ -154,6 +187,10 @@ func (m *Media) aim(sdp string) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.proto = proto
+	if m.keys != nil {
+		m.keys.take(sdp)
+	}
 	m.remote, m.pt, m.event = netip.AddrPortFrom(addr, uint16(port)), formats[0], event
 }
 
@@ -255,9 +292,13 @@ func (m *Media) send(pt uint8, marker bool, ts uint32, payload string) {
 	binary.BigEndian.PutUint16(b[2:], m.seq)
 	binary.BigEndian.PutUint32(b[4:], ts)
 	to, conn := m.remote, m.conn
+	b = append(b, payload...)
+	if m.keys != nil && m.keys.out != nil {
+		b, _ = m.keys.out.EncryptRTP(nil, b, nil) // well formed: cannot fail
+	}
 	m.mu.Unlock()
 	if to.IsValid() {
-		_, _ = conn.WriteToUDPAddrPort(append(b, payload...), to) // a closed socket sends nothing
+		_, _ = conn.WriteToUDPAddrPort(b, to) // a closed socket sends nothing
 	}
 }
 
@@ -285,6 +326,32 @@ func (m *Media) Close() {
 	m.conn.Close()
 }
 
+// lock has a description say what the call has of SRTP.
+func (m *Media) lock(s *SDP, answer bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s.proto, s.locks = "", nil
+	if m.keys == nil {
+		return
+	}
+	s.locks = m.keys.lines(answer)
+	switch {
+	case answer:
+		s.proto = m.proto
+	case m.keys.Only:
+		s.proto = "RTP/SAVP"
+	}
+}
+
+// overhear takes note of the keys that a message tells, whatever becomes of it.
+func (m *Media) overhear(sdp string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.keys != nil {
+		m.keys.overhear(sdp)
+	}
+}
+
 // SDP is what the phone says about its audio. The zero SDP offers PCMU, PCMA
 // and telephone-event, sendrecv.
 type SDP struct {
@@ -294,6 +361,8 @@ type SDP struct {
 	Removed   bool   // port 0
 
 	version int
+	proto   string            // "" = RTP/AVP
+	locks   []string          // a=crypto lines
 	maps    map[string]string // numbers of an offer that is answered
 }
 
@@ -357,8 +426,9 @@ func (s *SDP) text(addr netip.AddrPort) string {
 	}
 	lines := []string{
 		"v=0", fmt.Sprintf("o=- 1 %d IN IP4 %s", s.version, addr.Addr()), "s=-", "c=IN IP4 " + host, "t=0 0",
-		fmt.Sprintf("m=audio %d RTP/AVP %s", port, formats),
+		fmt.Sprintf("m=audio %d %s %s", port, cmp.Or(s.proto, "RTP/AVP"), formats),
 	}
+	lines = append(lines, s.locks...)
 	for _, f := range strings.Fields(formats) {
 		name := s.maps[f]
 		if name == "" {

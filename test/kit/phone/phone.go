@@ -57,6 +57,7 @@ type Phone struct {
 	auto     map[string]int
 	got      []Request
 	referral *Referral // nil = REFER is refused
+	srtp     SRTP
 }
 
 // Request is a request that came in, retransmissions left out.
@@ -218,6 +219,11 @@ func (p *Phone) read() {
 			continue
 		}
 		p.mu.Lock()
+		for _, c := range p.calls {
+			if c.dialog.callID == m.CallID() {
+				c.Media.overhear(m.Body)
+			}
+		}
 		if m.Response() {
 			p.response(m)
 		} else {

@@ -119,7 +119,7 @@ func (p *Phone) replaced(s *served) bool {
 			return true
 		}
 		c := p.accept(s)
-		p.answerWith(s, 200, c.headers(), c.describe())
+		p.answerWith(s, 200, c.headers(), c.describe(true))
 		c.Media.Talk(old.Media.Voice())
 		p.start(&old.dialog, "BYE", nil, "")
 		old.end()

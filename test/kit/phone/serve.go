@@ -279,7 +279,7 @@ func (c *Call) Progress(code int, headers ...string) {
 	c.p.mu.Lock()
 	defer c.p.mu.Unlock()
 	headers = append(headers, "Contact: "+c.dialog.contact, "Content-Type: application/sdp")
-	c.p.answerWith(c.invite, code, headers, c.describe())
+	c.p.answerWith(c.invite, code, headers, c.describe(true))
 }
 
 // PickupBare answers the call with a 2xx that describes nothing.
@@ -313,7 +313,7 @@ func (c *Call) Pickup() {
 func (c *Call) PickupLate() {
 	c.p.mu.Lock()
 	defer c.p.mu.Unlock()
-	c.p.answerWith(c.invite, 200, c.headers(), c.describe())
+	c.p.answerWith(c.invite, 200, c.headers(), c.describe(true))
 }
 
 // ExpectCancel waits for the other end to take its INVITE back.
