@@ -52,18 +52,28 @@ func (q *Queue) Post(f func()) error {
 	return err
 }
 
+// Work is a function with what it needs, for Run.
+type Work interface{ Run() }
+
+type work func()
+
+func (w work) Run() { w() }
+
 // Do queues f like Post, but if the queue is idle the caller runs f, which saves
 // the start of a goroutine. What is queued meanwhile, and may take longer than the
 // caller has time, runs on one after it.
-func (q *Queue) Do(f func()) error {
+func (q *Queue) Do(f func()) error { return q.Run(work(f)) }
+
+// Run is Do for work that is there already, and so takes no memory.
+func (q *Queue) Run(w Work) error {
 	q.mu.Lock()
 	if q.closed || q.running {
 		q.mu.Unlock()
-		return q.Post(f)
+		return q.Post(w.Run)
 	}
 	q.running = true
 	q.mu.Unlock()
-	q.call(f)
+	q.call(w.Run)
 	q.mu.Lock()
 	more := len(q.waiting) > 0
 	q.running = more

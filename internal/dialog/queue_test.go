@@ -205,3 +205,14 @@ func BenchmarkQueue(b *testing.B) {
 		<-done
 	}
 }
+
+type counted struct{ n int }
+
+func (c *counted) Run() { c.n++ }
+
+func TestRunTakesNoMemory(t *testing.T) {
+	q, w := NewQueue(QueueConfig{}), &counted{}
+	if n := testing.AllocsPerRun(100, func() { _ = q.Run(w) }); n > 0 || w.n != 101 {
+		t.Errorf("%v allocations, %d runs", n, w.n)
+	}
+}

@@ -20,26 +20,7 @@ import (
 // counted too.
 func BenchmarkTold(b *testing.B) {
 	const crowd = 1000
-	sock, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
-	}
-	sipua.WidenBuffers(sock.(*net.UDPConn), 4<<20)
-	e, err := sipua.New(sipua.Options{Listeners: []sipua.Listener{{Network: "udp", Packet: sock}}, Log: zerolog.Nop(),
-		Settings: sipua.Settings{Access: sipua.Access{Trusted: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}}})
-	if err != nil {
-		b.Fatal(err)
-	}
-	wheel := dialog.NewWheel()
-	table := dialog.NewTable(wheel)
-	src := &lamps{shown: map[string]string{"701": ""}}
-	n := New(Options{Endpoint: e, Table: table, Wheel: wheel, Source: src, Log: zerolog.Nop()})
-	e.Handle("SUBSCRIBE", n.Subscribe)
-	e.HandleInDialog(table.Request)
-	go e.Serve(b.Context())
-	<-e.Ready()
-	defer func() { n.Close(); e.Shutdown(); wheel.Close() }()
-
+	n, addr := loopback(b, &lamps{shown: map[string]string{"701": ""}})
 	phones, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
 		b.Fatal(err)
@@ -55,9 +36,7 @@ func BenchmarkTold(b *testing.B) {
 	})
 	left.Store(crowd)
 	for i := range crowd {
-		fmt.Fprintf(writer{phones, sock.LocalAddr()}, "SUBSCRIBE sip:701@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP %s;rport;branch=z9hG4bK%d\r\n"+
-			"Max-Forwards: 70\r\nFrom: <sip:%d@127.0.0.1>;tag=%d\r\nTo: <sip:701@127.0.0.1>\r\nCall-ID: call-%d\r\nCSeq: 1 SUBSCRIBE\r\n"+
-			"Contact: <sip:%d@%s>\r\nEvent: dialog\r\nExpires: 7200\r\nContent-Length: 0\r\n\r\n", phones.LocalAddr(), i, i, i, i, i, phones.LocalAddr())
+		subscribeAt(phones, addr, i)
 	}
 	<-told
 	b.ReportAllocs()
@@ -74,12 +53,36 @@ func BenchmarkTold(b *testing.B) {
 	}
 }
 
-type writer struct {
-	net.PacketConn
-	to net.Addr
+// loopback is a notifier at a socket of the system.
+func loopback(tb testing.TB, src Source) (*Notifier, net.Addr) {
+	tb.Helper()
+	sock, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	sipua.WidenBuffers(sock.(*net.UDPConn), 4<<20)
+	e, err := sipua.New(sipua.Options{Listeners: []sipua.Listener{{Network: "udp", Packet: sock}}, Log: zerolog.Nop(),
+		Settings: sipua.Settings{Access: sipua.Access{Trusted: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}}})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	wheel := dialog.NewWheel()
+	table := dialog.NewTable(wheel)
+	n := New(Options{Endpoint: e, Table: table, Wheel: wheel, Source: src, Log: zerolog.Nop()})
+	e.Handle("SUBSCRIBE", n.Subscribe)
+	e.HandleInDialog(table.Request)
+	go e.Serve(tb.Context())
+	<-e.Ready()
+	tb.Cleanup(func() { n.Close(); e.Shutdown(); wheel.Close() })
+	return n, sock.LocalAddr()
 }
 
-func (w writer) Write(b []byte) (int, error) { return w.WriteTo(b, w.to) }
+// subscribeAt sends the SUBSCRIBE of a phone.
+func subscribeAt(phones net.PacketConn, to net.Addr, i int) {
+	_, _ = phones.WriteTo(fmt.Appendf(nil, "SUBSCRIBE sip:701@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP %s;rport;branch=z9hG4bK%d\r\n"+
+		"Max-Forwards: 70\r\nFrom: <sip:%d@127.0.0.1>;tag=%d\r\nTo: <sip:701@127.0.0.1>\r\nCall-ID: call-%d\r\nCSeq: 1 SUBSCRIBE\r\n"+
+		"Contact: <sip:%d@%s>\r\nEvent: dialog\r\nExpires: 7200\r\nContent-Length: 0\r\n\r\n", phones.LocalAddr(), i, i, i, i, i, phones.LocalAddr()), to)
+}
 
 // answerAll answers every request at a socket with 200, as cheaply as can be.
 func answerAll(c *net.UDPConn, each func()) {

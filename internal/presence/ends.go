@@ -96,18 +96,18 @@ func (s *sub) subject() string {
 }
 
 // terminated is the Subscription-State of the last NOTIFY (RFC 6665 8.2.3).
-func terminated(reason string) string {
+func terminated(reason string) sipua.SubscriptionState {
 	st := sipua.SubscriptionState{State: "terminated", Reason: reason, Expires: -1, RetryAfter: -1}
 	if reason == probation {
 		st.RetryAfter = comeBack
 	}
-	return st.String()
+	return st
 }
 
 // active is that of any other, in whole seconds: rounded up they would lengthen the
 // subscription (RFC 6665 4.2.2), and 0 would be its end.
-func active(left time.Duration) string {
+func active(left time.Duration) sipua.SubscriptionState {
 	st := sipua.SubscriptionState{State: "active", RetryAfter: -1}
 	st.Expires = int64(max(time.Second, left) / time.Second)
-	return st.String()
+	return st
 }

@@ -204,9 +204,9 @@ type page struct {
 }
 
 // document is what the next NOTIFY says; with fresh, it is time to tell of changes.
-func (s *sub) document(t *telling, fresh bool) (Document, bool) {
+func (s *sub) document(t *telling, to Params, fresh bool) (Document, bool) {
 	if s.list == nil {
-		d, ok := s.n.o.Source.Document(s.subject(), s.params())
+		d, ok := s.n.o.Source.Document(s.subject(), to)
 		t.shown = d.Shown
 		return d, ok
 	}

@@ -56,6 +56,7 @@ type Params struct {
 	User     string // the name that the watcher has authenticated with; "" = nobody asked
 	Agent    string // User-Agent of the SUBSCRIBE
 	Reliable bool   // TCP or TLS: size does not matter
+	Room     []byte // what the document may be written in, from its start; nil = in memory of its own
 }
 
 // Document is a state as a watcher is told it.
@@ -103,6 +104,7 @@ type Notifier struct {
 	lists  Lists
 	slots  slots
 	window *window
+	base   time.Time     // sub.news counts from it
 	wake   chan struct{} // 1: something in slots
 	done   sync.WaitGroup
 
@@ -129,7 +131,7 @@ func New(o Options) *Notifier {
 		o.places = places(o.Endpoint.ReceiveBuffer())
 	}
 	n := &Notifier{o: o, lists: listsOf(o.Source), wake: make(chan struct{}, 1), slots: slots{since: map[string]time.Time{}},
-		window: newWindow(o.places), backlog: backlog{wake: make(chan struct{}, 1)}, block: block, flows: make(chan struct{}, 1)}
+		window: newWindow(o.places), base: time.Now(), backlog: backlog{wake: make(chan struct{}, 1)}, block: block, flows: make(chan struct{}, 1)}
 	n.index = newIndex(o.Max, n.open)
 	n.every.Store(int64(o.KeepAlive))
 	n.ctx, n.stop = context.WithCancel(context.Background())
@@ -203,8 +205,8 @@ func (n *Notifier) fan() {
 // alter tells subscriptions that there is a newer state.
 func (n *Notifier) alter(list []*sub, at time.Time) {
 	for _, s := range list {
-		if s.pending.CompareAndSwap(false, true) {
-			_ = s.queue.Do(func() { s.change(at) })
+		if s.news.CompareAndSwap(0, max(1, int64(at.Sub(n.base)))) {
+			_ = s.queue.Run((*change)(s))
 		}
 	}
 }

@@ -87,16 +87,20 @@ func (s *sub) notify(now time.Time) {
 	// Of a list, a change that is not to be told yet stays out of what is owed.
 	fresh := !s.owed || s.list != nil && !s.since.IsZero() && !later(s.pace.ready(now), s.held).After(now)
 	t := &telling{s: s, flow: s.rec.Dialog.Flow, version: s.rec.Version, sent: now, since: s.since}
-	doc, ok := s.document(t, fresh)
+	sheet := sheets.Get().(*sheet)
+	p := s.params()
+	p.Room = sheet[:0]
+	doc, ok := s.document(t, p, fresh)
 	if !ok && s.closing == "" { // RFC 6665 4.1.3
 		s.n.index.drop(s)
 		s.expiry.Stop()
 		s.closing = noResource
 		s.step(Step{Kind: StepEnded, Detail: "there is no such orbit any more"})
 	}
-	wire := s.write(t, doc, now)
+	wire := s.write(t, p.Target, doc, now)
 	var req *sip.Request
 	if wire != nil {
+		sheets.Put(sheet) // it is copied
 		s.rec.Dialog.LocalSeq++
 	} else if req = s.request(doc, now); req == nil {
 		s.end()
@@ -148,7 +152,7 @@ func (s *sub) request(doc Document, now time.Time) *sip.Request {
 	if s.rec.List { // RFC 4662 4.1
 		req.AppendHeader(sip.NewHeader("Require", eventlist))
 	}
-	req.AppendHeader(sip.NewHeader("Subscription-State", s.state(now)))
+	req.AppendHeader(sip.NewHeader("Subscription-State", s.state(now).String()))
 	if len(doc.Body) > 0 {
 		req.AppendHeader(sip.NewHeader("Content-Type", doc.ContentType))
 	}
@@ -165,7 +169,7 @@ func (s *sub) event() string {
 }
 
 // state is the Subscription-State (RFC 6665 8.2.3).
-func (s *sub) state(now time.Time) string {
+func (s *sub) state(now time.Time) sipua.SubscriptionState {
 	if s.closing != "" {
 		return terminated(s.closing)
 	}

@@ -12,12 +12,12 @@ import (
 
 // sub is a subscription at work. Everything runs on its queue.
 type sub struct {
-	n       *Notifier
-	queue   *dialog.Queue
-	id      dialog.ID   // never changes
-	face    face        // owned by index.mu
-	seat    seat        // owned by window.mu
-	pending atomic.Bool // a change waits in the queue already
+	n     *Notifier
+	queue *dialog.Queue
+	id    dialog.ID    // never changes
+	face  face         // owned by index.mu
+	seat  seat         // owned by window.mu
+	news  atomic.Int64 // when a change came that waits in the queue, in nanoseconds since Notifier.base; 0 = none does
 
 	// Owned by the queue. What is small stands together: there are ten thousand.
 	rec     Subscription
@@ -246,9 +246,13 @@ func (s *sub) expired() {
 	s.close(timedOut)
 }
 
-// change notes that there is a newer state.
-func (s *sub) change(at time.Time) {
-	s.pending.Store(false)
+// change is a subscription that there is a newer state for.
+type change sub
+
+// Run implements dialog.Work.
+func (c *change) Run() {
+	s := (*sub)(c)
+	at := s.n.base.Add(time.Duration(s.news.Swap(0)))
 	if s.since.IsZero() {
 		s.since = at
 	}

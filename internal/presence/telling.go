@@ -2,6 +2,7 @@ package presence
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"parkd/internal/sipua"
@@ -30,6 +31,10 @@ type telling struct {
 	missed  bool              // of a list: they are told again
 	again   bool              // if that comes to nothing, at once
 
+	// How it ended, for Run:
+	answer sipua.Answer
+	err    error
+
 	exchange sipua.Exchange     // by the way that is known
 	cancel   context.CancelFunc // by one that is looked for; nil = by the other
 }
@@ -43,10 +48,19 @@ func (t *telling) stop() {
 	t.exchange.Stop()
 }
 
+// sheet is what a document is written on before it is copied into its NOTIFY.
+type sheet [1024]byte
+
+var sheets = sync.Pool{New: func() any { return new(sheet) }}
+
 // Answered implements sipua.Asker.
 func (t *telling) Answered(a sipua.Answer, err error) {
-	_ = t.s.queue.Do(func() { t.s.answered(t, a, err) })
+	t.answer, t.err = a, err
+	_ = t.s.queue.Run(t)
 }
+
+// Run implements dialog.Work.
+func (t *telling) Run() { t.s.answered(t, t.answer, t.err) }
 
 // Reseq implements sipua.Asker.
 func (t *telling) Reseq(use func(uint32)) {
@@ -66,8 +80,8 @@ func (s *sub) routed() {
 }
 
 // write writes the NOTIFY that goes by the way that is known; nil if it must go
-// by one that is looked for.
-func (s *sub) write(t *telling, doc Document, now time.Time) []byte {
+// by one that is looked for. contact is our URI.
+func (s *sub) write(t *telling, contact string, doc Document, now time.Time) []byte {
 	if !s.way.Valid() {
 		return nil
 	}
@@ -76,15 +90,15 @@ func (s *sub) write(t *telling, doc Document, now time.Time) []byte {
 	if s.silent {
 		x.Once = single
 	}
-	b := x.Begin(make([]byte, 0, largest+4), sip.NOTIFY, d.Target)
+	b := x.Begin(sip.NOTIFY, d.Target)
 	b = d.AppendHeaders(b, sip.NOTIFY, d.LocalSeq+1)
-	b = append(append(append(b, "Contact: <"...), s.contactURI()...), ">\r\nEvent: "...)
+	b = append(append(append(b, "Contact: <"...), contact...), ">\r\nEvent: "...)
 	b = append(b, s.event()...)
 	if s.rec.List { // RFC 4662 4.1
 		b = append(b, "\r\nRequire: "+eventlist...)
 	}
 	b = append(b, "\r\nSubscription-State: "...)
-	b = append(append(b, s.state(now)...), "\r\n"...)
+	b = append(s.state(now).Append(b), "\r\n"...)
 	b = x.Seal(b, doc.ContentType, doc.Body)
 	if len(b) > largest {
 		return nil

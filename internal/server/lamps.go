@@ -1,6 +1,7 @@
 package server
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"weak"
@@ -113,7 +114,7 @@ func (l *lamps) Document(resource string, p presence.Params) (presence.Document,
 	}
 	style := l.looks.Load().style(resource, blf.TypeOf(p.Accept), p)
 	fill := blf.Fill{Entity: p.Entity, Version: p.Version, Target: p.Target}
-	body := v.in(style).Append(make([]byte, 0, docRoom), fill)
+	body := v.in(style).Append(slices.Grow(p.Room[:0], docRoom), fill)
 	if len(body) > blf.DefaultLimit && !p.Reliable {
 		body = blf.Document(v.View, style, fill, blf.DefaultLimit)
 	}

@@ -1,8 +1,10 @@
 package sipua
 
 import (
+	"bytes"
 	"fmt"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -37,6 +39,8 @@ type Exchange struct {
 	given  map[string]bool // the realms that have been given credentials
 
 	// Owned by exchanges.mu:
+	room       *room // that wire is in; nil = it has none that others get after it
+	readers    int   // of wire, under way
 	state      exchangeState
 	proceeding bool          // there was a provisional response
 	gap        time.Duration // of the retransmissions
@@ -57,11 +61,19 @@ const (
 	over
 )
 
-// Begin chooses a branch and appends request line and Via to a message.
-func (x *Exchange) Begin(b []byte, method sip.RequestMethod, uri string) []byte {
+// room is what a message is written in. It goes from one to the next: a message
+// lives some milliseconds, and memory that the system has to find for each of ten
+// thousand costs more than to send them.
+type room [1408]byte
+
+var rooms = sync.Pool{New: func() any { return new(room) }}
+
+// Begin chooses a branch and begins a message with request line and Via.
+func (x *Exchange) Begin(method sip.RequestMethod, uri string) []byte {
 	l := x.Way.layer
 	x.method, x.branch = method, l.exchanges.newBranch()
-	b = append(b, method...)
+	x.room = rooms.Get().(*room)
+	b := append(x.room[:0], method...)
 	b = append(b, ' ')
 	b = append(b, uri...)
 	b = append(b, " SIP/2.0\r\nVia: SIP/2.0/UDP "...)
@@ -90,7 +102,8 @@ func (x *Exchange) Seal(b []byte, contentType string, body []byte) []byte {
 	return append(b, body...)
 }
 
-// Start sends the message, which belongs to the exchange from then on. If it
+// Start sends the message, which belongs to the exchange from then on: when that
+// has ended it is no more. If it
 // returns an error, ErrTransport or ErrClosed, wrapped, the Asker is not told.
 func (x *Exchange) Start(wire []byte) error {
 	l := x.Way.layer
@@ -98,7 +111,9 @@ func (x *Exchange) Start(wire []byte) error {
 	if !l.exchanges.add(x) {
 		return fmt.Errorf("%s: %w", x.method, ErrClosed)
 	}
-	if err := l.packet.send(wire, x.Way.to); err != nil {
+	err := l.packet.send(wire, x.Way.to)
+	l.exchanges.release(x)
+	if err != nil {
 		if l.exchanges.remove(x) {
 			return fmt.Errorf("%s: %w: %w", x.method, ErrTransport, err)
 		}
@@ -125,7 +140,8 @@ func (x *Exchange) tell(a Answer, err error) {
 // one that is overtaken meanwhile sends nothing any more.
 func (x *Exchange) challenged(res *sip.Response) {
 	l := x.Way.layer
-	m, err := sip.ParseMessage(x.wire)
+	m, err := sip.ParseMessage(bytes.Clone(x.wire))
+	l.exchanges.release(x)
 	req, ok := m.(*sip.Request)
 	if err != nil || !ok {
 		x.tell(AnswerOf(res), nil)

@@ -75,3 +75,45 @@ func TestRepeatedNoMore(t *testing.T) {
 		})
 	}
 }
+
+// A message that has ended is whole while it is still being sent, and then the next
+// ones are written in its room.
+func TestRoomOfAMessage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := fakenet.New()
+		sock := &stalled{PacketConn: n.Listen(usAddr)}
+		e, p := run(t, Options{Listeners: []Listener{{Network: "udp", Packet: sock}}, Settings: local()}, nil), newPeer(t, n, peerAddr)
+		var a asker
+		x := ask(t, e, &a, 0)
+		req := p.request()
+		full := make(chan struct{})
+		sock.next.Store(&full)
+		time.Sleep(sip.T1 + time.Millisecond) // it is sent again
+		p.respond(req, 200)
+		synctest.Wait()
+		if x.room == nil {
+			t.Error("its room is free while it is being sent")
+		}
+		var others []*Exchange
+		for range 8 { // of which one would have its room
+			y := ask(t, e, &a, 0)
+			if p.request().String() == req.String() {
+				t.Error("a message went under another's branch")
+			}
+			others = append(others, y)
+		}
+		close(full)
+		if again := p.request(); again.String() != req.String() {
+			t.Errorf("sent again as\n%s", again)
+		}
+		synctest.Wait()
+		if x.room != nil || x.wire != nil {
+			t.Error("its room is not free")
+		}
+		for _, y := range others {
+			if y.Stop(); y.room != nil {
+				t.Error("the room of a stopped one is not free")
+			}
+		}
+	})
+}

@@ -65,7 +65,7 @@ func draft(t *testing.T, e *Endpoint, a *asker, once time.Duration) (*Exchange, 
 		t.Fatal("no way")
 	}
 	x := &Exchange{Way: way, Asker: a, Once: once}
-	b := x.Begin(nil, sip.NOTIFY, "sip:ann@"+peerAddr)
+	b := x.Begin(sip.NOTIFY, "sip:ann@"+peerAddr)
 	b = append(b, "Max-Forwards: 70\r\nFrom: <sip:701@10.0.0.1>;tag=us\r\nTo: <sip:ann@10.0.0.2>;tag=them\r\nCall-ID: out1\r\nCSeq: 5 NOTIFY\r\n"...)
 	return x, x.Seal(b, "text/plain", []byte("lit"))
 }

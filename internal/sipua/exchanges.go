@@ -65,6 +65,7 @@ func (t *exchanges) add(x *Exchange) bool {
 	if t.closed || x.state != unsent || t.live[x.branch.a] != nil {
 		return false
 	}
+	x.readers++                                                // until it is sent
 	x.state, x.gap, x.end = open, sip.T1, now.Add(sip.Timer_F) // RFC 3261 17.1.2.2: 64*T1
 	if x.Once > 0 {
 		x.gap, x.end = x.Once, now.Add(x.Once)
@@ -138,6 +139,23 @@ func (x *Exchange) unlink() {
 	x.round, x.next, x.prev = nil, nil, nil
 }
 
+// release says that whoever has read a message reads it no more.
+func (t *exchanges) release(x *Exchange) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	x.readers--
+	x.vacate()
+}
+
+// vacate gives the room of a message that nobody needs any more to the next one; it
+// holds mu.
+func (x *Exchange) vacate() {
+	if x.room != nil && x.readers == 0 && x.state > open {
+		rooms.Put(x.room)
+		x.room, x.wire = nil, nil
+	}
+}
+
 // end ends an exchange; it holds mu.
 func (t *exchanges) end(x *Exchange, state exchangeState) bool {
 	if x.state != open {
@@ -147,6 +165,7 @@ func (t *exchanges) end(x *Exchange, state exchangeState) bool {
 	x.unlink()
 	delete(t.live, x.branch.a)
 	t.count.Store(int32(len(t.live)))
+	x.vacate()
 	return true
 }
 
@@ -163,6 +182,7 @@ func (t *exchanges) stop(x *Exchange) {
 	defer t.mu.Unlock()
 	t.end(x, stopped)
 	x.state = stopped
+	x.vacate()
 }
 
 // renew makes an exchange that has ended ready to be started again, under another
@@ -203,6 +223,7 @@ func (t *exchanges) turn() {
 			x.gap = sip.T2
 		}
 		t.wait(x, now)
+		x.readers++
 		repeated = append(repeated, repetition{x, x.branch, x.wire})
 	}
 	for _, r := range t.rounds {
@@ -215,11 +236,13 @@ func (t *exchanges) turn() {
 		x.tell(Answer{}, fmt.Errorf("%s: %w", x.method, ErrTimeout))
 	}
 	for _, r := range repeated {
-		if !t.waits(r) { // it has ended while those before it were sent
-			continue
+		var err error
+		if t.waits(r) { // else it has ended while those before it were sent
+			err = t.packet.send(r.wire, r.x.Way.to)
 		}
+		t.release(r.x)
 		// RFC 3261 17.1.4.
-		if err := t.packet.send(r.wire, r.x.Way.to); err != nil && t.remove(r.x) {
+		if err != nil && t.remove(r.x) {
 			r.x.tell(Answer{}, fmt.Errorf("%s: %w: %w", r.x.method, ErrTransport, err))
 		}
 	}
@@ -240,13 +263,16 @@ func (t *exchanges) waits(r repetition) bool {
 }
 
 // match finds the exchange that a response belongs to (RFC 3261 17.1.3), and ends
-// it if the response is a final one.
+// it if the response is a final one. After a challenge its message is still read.
 func (t *exchanges) match(b branch, method string, code int) *Exchange {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	x := t.live[b.a]
 	if x == nil || x.branch != b || string(x.method) != method {
 		return nil
+	}
+	if Challenges(code) {
+		x.readers++
 	}
 	if code < 200 {
 		x.proceeding = true
@@ -294,6 +320,7 @@ func (t *exchanges) takeParsed(res *sip.Response) bool {
 	case Challenges(res.StatusCode):
 		res = res.Clone() // the original is about to be changed
 		if !t.packet.layer.e.spawn(func() { x.challenged(res) }) {
+			t.release(x)
 			x.tell(Answer{}, fmt.Errorf("%s: %w", x.method, ErrClosed))
 		}
 	case res.StatusCode >= 200:

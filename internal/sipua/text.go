@@ -108,11 +108,21 @@ func escapeHeader(s string) string { return escape(s, "-_.!~*'()[]/?:+$") }
 
 func escape(s, safe string) string {
 	const hex = "0123456789ABCDEF"
+	stays := func(c byte) bool {
+		return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte(safe, c) >= 0
+	}
+	plain := 0
+	for plain < len(s) && stays(s[plain]) {
+		plain++
+	}
+	if plain == len(s) {
+		return s
+	}
 	var b strings.Builder
 	for i := 0; i < len(s); i++ {
 		c := s[i]
 		switch {
-		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', strings.IndexByte(safe, c) >= 0:
+		case stays(c):
 			b.WriteByte(c)
 		default:
 			b.WriteByte('%')

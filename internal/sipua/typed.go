@@ -203,18 +203,21 @@ func ParseSubscriptionState(s string) (SubscriptionState, error) {
 }
 
 // String writes the header's value.
-func (s SubscriptionState) String() string {
-	out := Clean(s.State)
+func (s SubscriptionState) String() string { return string(s.Append(nil)) }
+
+// Append appends the header's value.
+func (s SubscriptionState) Append(b []byte) []byte {
+	b = append(b, Clean(s.State)...)
 	if s.Reason != "" {
-		out += ";reason=" + Clean(s.Reason)
+		b = append(append(b, ";reason="...), Clean(s.Reason)...)
 	}
 	if s.Expires >= 0 {
-		out += ";expires=" + strconv.FormatInt(s.Expires, 10)
+		b = strconv.AppendInt(append(b, ";expires="...), s.Expires, 10)
 	}
 	if s.RetryAfter >= 0 {
-		out += ";retry-after=" + strconv.FormatInt(s.RetryAfter, 10)
+		b = strconv.AppendInt(append(b, ";retry-after="...), s.RetryAfter, 10)
 	}
-	return out
+	return b
 }
 
 // ReferTo is the header of RFC 3515 2.1, taken apart: URI has no headers

@@ -1,0 +1,50 @@
+package presence
+
+import (
+	"net"
+	"testing"
+
+	"parkd/internal/sipua"
+)
+
+// drawn is a Source whose document is there already.
+type drawn struct{}
+
+var drawing = []byte("<dialog-info/>")
+
+func (drawn) Resolve(user string) (string, bool) { return user, true }
+
+func (drawn) Document(_ string, p Params) (Document, bool) {
+	return Document{Body: append(p.Room, drawing...), ContentType: p.Accept, Shown: "a call"}, true
+}
+
+// A NOTIFY and its answer take no more than two allocations: what is known of it
+// until it is answered, and our URI. A crowd of ten thousand would have the system
+// find memory for everything else.
+func TestNotifyTakesLittleMemory(t *testing.T) {
+	n, addr := loopback(t, drawn{})
+	phone, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := make(chan struct{})
+	go answerAll(phone.(*net.UDPConn), func() { close(first) })
+	subscribeAt(phone, addr, 1)
+	<-first
+	phone.Close() // what comes now nobody answers
+	s := n.index.all()[0]
+	allocs := make(chan float64)
+	_ = s.queue.Post(func() {
+		allocs <- testing.AllocsPerRun(300, func() {
+			if s.sending != nil { // the first one
+				s.answered(s.sending, sipua.Answer{Code: 200, Seq: s.sending.seq}, nil)
+			}
+			s.pace = pacer{} // quiet for long
+			s.news.Store(1)
+			(*change)(s).Run()
+		})
+	})
+	if got := <-allocs; got > 2 {
+		t.Errorf("%v allocations a NOTIFY", got)
+	}
+}
