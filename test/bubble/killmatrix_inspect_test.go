@@ -23,6 +23,7 @@ const (
 func (st *stage) inspect(o kit.Outage) {
 	time.Sleep(musicWithin)
 	st.heard(o)
+	st.secret(o)
 	time.Sleep(lampsWithin - musicWithin)
 	st.lamps(o)
 	st.counted(o)

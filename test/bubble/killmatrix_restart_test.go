@@ -39,7 +39,7 @@ func TestAServerMayBeKilledAsItRecovers(t *testing.T) {
 							// How many NOTIFYs there are depends on what happens at one instant.
 							p := scenePlan(sc, 0, first, second)
 							p.Missed = func() { missed.Add(1) }
-							kit.RunCut(t, p, func(s *kit.Site) { perform(s, sc.play) })
+							kit.RunCut(t, p, func(s *kit.Site) { perform(s, sc) })
 						})
 					}
 				})
@@ -72,7 +72,7 @@ func TestServersMayBeKilledAgainAndAgain(t *testing.T) {
 				t.Run(fmt.Sprint(seed), func(t *testing.T) {
 					p := scenePlan(sc, disks[seed%2], cuts...)
 					p.Missed = func() {}
-					kit.RunCut(t, p, func(s *kit.Site) { perform(s, sc.play) })
+					kit.RunCut(t, p, func(s *kit.Site) { perform(s, sc) })
 				})
 			}
 		})

@@ -12,10 +12,11 @@ import (
 // scene is a script that ends well whatever is cut when.
 type scene struct {
 	play  func(*stage)
-	orbit func(*config.Orbit) // of 701; nil = as built in
-	pool  func(*config.Pool)  // of 701 and 702; nil = there is none
-	short bool                // no outage of minutes: the phone itself would hang up
-	loose bool                // a packet more or less is chance: the last cuts may be missed
+	orbit func(*config.Orbit)          // of 701; nil = as built in
+	pool  func(*config.Pool)           // of 701 and 702; nil = there is none
+	short bool                         // no outage of minutes: the phone itself would hang up
+	srtp  func(name string) phone.SRTP // of a phone; nil = none speaks it
+	loose bool                         // a packet more or less is chance: the last cuts may be missed
 }
 
 var scenes = map[string]scene{
@@ -53,6 +54,17 @@ var scenes = map[string]scene{
 	"operator drops":               {play: operatorDrops},
 	"operator returns":             {play: operatorReturns},
 	"offerless":                    {play: offerless},
+	"srtp, blind transfer":         {play: blindTransfer, srtp: allEncrypted},
+	"srtp, attended transfer":      {play: attendedTransfer, srtp: allEncrypted},
+	"srtp, retrieve":               {play: retrieveByCode, srtp: allEncrypted},
+	"srtp of the caller":           {play: retrieveByCode, srtp: aliceEncrypted},
+	"srtp, each holds":             {play: bridgedHolds, srtp: aliceEncrypted},
+	"srtp, moves":                  {play: bridgedMoves, srtp: allEncrypted},
+	"srtp, return answered":        {play: returnAnswered, orbit: returns, srtp: allEncrypted},
+	"srtp, return unanswered":      {play: returnUnanswered, orbit: returns, srtp: allEncrypted},
+	"srtp, transferred on":         {play: transferOn, short: true, srtp: allEncrypted},
+	"srtp, session timer":          {play: sessionRefresh, short: true, srtp: allEncrypted},
+	"srtp, offerless":              {play: offerless, srtp: allEncrypted},
 	"caller leaves before a press": {play: callerLeaves},
 	"transferred on":               {play: transferOn, short: true},
 	"parked again":                 {play: parkAgain},

@@ -31,15 +31,26 @@ type stage struct {
 	held    *phone.Call // it hears nothing, and wants that
 
 	inspector *phone.Phone // nil until there was an outage
+	srtp      func(name string) phone.SRTP
+}
+
+// Phone is a phone of a person's.
+func (st *stage) Phone(name string) *phone.Phone {
+	p := st.Site.Phone(name)
+	if st.srtp != nil {
+		p.Encrypt(st.srtp(name))
+	}
+	return p
 }
 
 // perform plays a scene before a watcher and clears the stage.
-func perform(s *kit.Site, scene func(*stage)) {
-	st := &stage{Site: s, kept: map[*phone.Call]time.Time{}, watched: map[*phone.Sub]time.Time{}, voices: map[*phone.Phone]byte{}}
+func perform(s *kit.Site, sc scene) {
+	st := &stage{Site: s, srtp: sc.srtp, kept: map[*phone.Call]time.Time{}, watched: map[*phone.Sub]time.Time{}, voices: map[*phone.Phone]byte{}}
 	s.Restarted = st.inspect
 	desk := s.Phone("desk")
 	st.lamp = st.watch(desk, "701")
-	scene(st)
+	sc.play(st)
+	st.secret(kit.Outage{})
 	st.shows(st.lamp, "terminated")
 	st.unwatch(st.lamp)
 }

@@ -65,7 +65,7 @@ func plan(t *testing.T, name string, sc scene) (list []variant) {
 // cutScene plays a scene with cuts.
 func cutScene(t *testing.T, sc scene, disk time.Duration, cuts ...kit.Cut) []kit.Counts {
 	t.Helper()
-	return kit.RunCut(t, scenePlan(sc, disk, cuts...), func(s *kit.Site) { perform(s, sc.play) })
+	return kit.RunCut(t, scenePlan(sc, disk, cuts...), func(s *kit.Site) { perform(s, sc) })
 }
 
 func scenePlan(sc scene, disk time.Duration, cuts ...kit.Cut) kit.Plan {

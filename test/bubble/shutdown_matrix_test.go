@@ -53,5 +53,5 @@ func stopScene(t *testing.T, sc scene, disk time.Duration, cuts ...kit.Cut) []ki
 			configure(c)
 		}
 	}
-	return kit.RunCut(t, p, func(s *kit.Site) { perform(s, sc.play) })
+	return kit.RunCut(t, p, func(s *kit.Site) { perform(s, sc) })
 }

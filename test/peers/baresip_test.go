@@ -48,6 +48,7 @@ type baresipOptions struct {
 	registrar string  // host:port to register at; "" = none
 	ca        string  // TLS: the certificate authority it is given
 	codec     string  // the only one it knows, as baresip writes it: PCMU/8000/1 unless told
+	srtp      string  // its mediaenc; "" = in the clear
 	watches   string  // URI of the contact whose presence it shows; "" = none
 }
 
@@ -72,6 +73,9 @@ func (s *scene) baresip(o baresipOptions) *baresip {
 	account := fmt.Sprintf("<%s>;regint=0;answermode=auto;audio_codecs=%s\n", b.aor, o.codec)
 	if o.registrar != "" {
 		account = fmt.Sprintf("<sip:%s@%s>;regint=60;answermode=auto;auth_pass=none;audio_codecs=%s;outbound=\"sip:%s\"\n", o.user, o.registrar, o.codec, o.registrar)
+	}
+	if o.srtp != "" {
+		account = strings.Replace(account, ";answermode", ";mediaenc="+o.srtp+";answermode", 1)
 	}
 	s.write(account, o.user, "accounts")
 	s.write(baresipConfig(ip, home, o.ca, rate), o.user, "config")
@@ -100,7 +104,7 @@ func baresipConfig(ip, home, ca string, rate int) string {
 	fmt.Fprintf(&b, "ausrc_srate %[1]d\nausrc_channels 1\nauplay_srate %[1]d\nauplay_channels 1\n", rate)
 	// Without a player nothing is played; the recording filter hears it all the same.
 	b.WriteString("module_path " + baresipModules() + "\nstatmode_default off\n")
-	for _, m := range []string{"g711", "g722", "aufile", "sndfile"} {
+	for _, m := range []string{"g711", "g722", "aufile", "sndfile", "srtp"} {
 		b.WriteString("module " + m + ".so\n")
 	}
 	b.WriteString("module_tmp account.so\nmodule_app menu.so\nmodule_app ctrl_tcp.so\nmodule_app contact.so\nmodule_app presence.so\n")

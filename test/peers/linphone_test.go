@@ -46,6 +46,12 @@ pol=accept
 subscribe=1
 `
 
+// linphoneSRTP has it speak SRTP with keys in SDP, and nothing else.
+const linphoneSRTP = `[sip]
+media_encryption=srtp
+media_encryption_mandatory=1
+`
+
 const linphoneAccount = `[proxy_0]
 reg_proxy=<sip:%[2]s;transport=udp>
 reg_route=<sip:%[2]s;lr;transport=udp>

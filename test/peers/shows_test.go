@@ -55,6 +55,8 @@ const (
 	queues
 	transcodes
 	encrypts
+	speaksSRTP
+	rekeysSRTP
 	authenticates
 	asymmetric
 	otherPort
@@ -104,6 +106,8 @@ var featureNames = [features]string{
 	queues:            "two in one orbit, fetched in their order",
 	transcodes:        "G.722 at one end, A-law at the other",
 	encrypts:          "is parked and fetches over TLS",
+	speaksSRTP:        "is parked and fetches by SRTP, and is heard by one who does not speak it",
+	rekeysSRTP:        "so parked, hears whoever fetches after a `kill -9`, under a new key",
 	authenticates:     "digest, and refused with a wrong password",
 	asymmetric:        "sound from another port than in its SDP",
 	otherPort:         "SUBSCRIBE from another port than in its Contact",
