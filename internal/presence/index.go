@@ -196,6 +196,14 @@ func (x *index) update(s *sub, rec *Subscription) {
 	}
 }
 
+// ends shows when a restored subscription ends if nobody refreshes it, which may be
+// later than what its record says.
+func (x *index) ends(s *sub, at time.Time) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	s.face.expires = at
+}
+
 // note changes what is shown of a subscription.
 func (x *index) note(s *sub, f func(*last)) {
 	x.mu.Lock()

@@ -34,7 +34,8 @@ const format = 1
 
 // record is a subscription as the journal has it: its Version and LocalSeq are
 // ceilings, its Expires counts from the SUBSCRIBE and not from the 200, which
-// comes when the record is written.
+// comes when the record is written; or, after a refresh that changed nothing else,
+// before (lag).
 type record struct {
 	Format int    `json:"format"`
 	Epoch  uint64 `json:"epoch,omitempty"` // of the journal that it was given to
@@ -92,6 +93,8 @@ func (s *sub) keep(then func()) {
 		return
 	}
 	m := s.ceil.raise(s.marks())
+	until := s.until
+	s.firm = false
 	settled := false // owned by the queue
 	settle := func(err error) {
 		if settled {
@@ -101,6 +104,7 @@ func (s *sub) keep(then func()) {
 		if err != nil {
 			s.log().Debug().Err(err).Msg("subscription is not durable")
 		}
+		s.firm = err == nil && until.Equal(s.until)
 		s.ceil.settle(m)
 		if then != nil {
 			then()

@@ -57,7 +57,7 @@ func TestTooManyWait(t *testing.T) {
 		p := b.watch("192.0.2.9:5060")
 		b.disk.set(func(d *disk) { d.delay = time.Second })
 		for range maxWaiting + 3 {
-			p.subscribe("sip:701@192.0.2.1")
+			p.subscribe("sip:701@192.0.2.1", "Expires: 600") // shorter than what is written
 		}
 		synctest.Wait()
 		refused := 0
@@ -153,8 +153,8 @@ func TestEndsWhileTheDiskWorks(t *testing.T) {
 		journaled(t, func(b *bed) {
 			p := b.watch("192.0.2.9:5060")
 			b.disk.set(func(d *disk) { d.delay = time.Second })
-			p.subscribe("sip:701@192.0.2.1")
-			p.subscribe("sip:701@192.0.2.1") // this one waits behind it
+			p.subscribe("sip:701@192.0.2.1", "Expires: 600") // shorter than what is written
+			p.subscribe("sip:701@192.0.2.1")                 // this one waits behind it
 			pass(500 * time.Millisecond)
 			b.remove("701")
 			pass(5 * time.Second)

@@ -8,8 +8,8 @@
 // subscription ends only by its own wish, by its expiry, or by an answer that
 // says so; silence does not end it. Changed never blocks.
 //
-// With a Journal all this holds across a crash: a SUBSCRIBE is answered when its
-// record is written, and Restore and Resume take every subscription up again in
+// With a Journal all this holds across a crash: a SUBSCRIBE is answered when a
+// record that covers it is written, and Restore and Resume take every subscription up again in
 // its old dialog. A disk that fails keeps nobody from a lamp.
 package presence
 
@@ -109,6 +109,7 @@ type Notifier struct {
 	done   sync.WaitGroup
 
 	backlog  backlog
+	laggards laggards
 	restored []*sub        // owned by whoever calls Restore, then Resume
 	block    uint32        // of ceilings
 	every    atomic.Int64  // interval of keep-alives
@@ -151,7 +152,7 @@ func (n *Notifier) Close() {
 	var resting sync.WaitGroup
 	for _, s := range n.index.all() {
 		resting.Add(1)
-		if s.queue.Post(func() { defer resting.Done(); s.rest() }) != nil {
+		if s.queue.Post(func() { defer resting.Done(); s.catchUp(); s.rest() }) != nil {
 			resting.Done()
 		}
 	}

@@ -173,5 +173,9 @@ func (s *sub) state(now time.Time) sipua.SubscriptionState {
 	if s.closing != "" {
 		return terminated(s.closing)
 	}
-	return active(s.rec.Expires.Sub(now))
+	left := s.rec.Expires.Sub(now)
+	if s.vague && left <= 0 { // RFC 6665 4.2.2: expires should be there, and must not be longer than it is
+		return sipua.SubscriptionState{State: "active", Expires: -1, RetryAfter: -1}
+	}
+	return active(left)
 }

@@ -17,10 +17,11 @@ type Subscription struct {
 	User     string        `json:"user"` // the user part that named the resource; that of our Contact
 	Event    string        `json:"event"`
 	EventID  string        `json:"event_id,omitempty"`
-	List     bool          `json:"list,omitempty"` // an event list, whose name is the resource
-	Accept   string        `json:"accept"`         // media type of its documents
-	Entity   string        `json:"entity"`         // the subscribed URI, to the byte
-	Version  uint32        `json:"version"`        // of the next document
+	List     bool          `json:"list,omitempty"`     // an event list, whose name is the resource
+	Accept   string        `json:"accept"`             // media type of its documents
+	Entity   string        `json:"entity"`             // the subscribed URI, to the byte
+	Version  uint32        `json:"version"`            // of the next document
+	Interval uint32        `json:"interval,omitempty"` // seconds that a restarted server keeps it beyond Expires; 0 in records of before
 	Since    time.Time     `json:"since"`
 	Expires  time.Time     `json:"expires"`
 	From     string        `json:"from"`

@@ -60,7 +60,7 @@ type shownBy struct{ resource, event, accept string }
 
 // restore takes one up. It is nobody else's until it is in the index.
 func (n *Notifier) restore(k *kept, now time.Time, shown map[shownBy]string) error {
-	late := now.Sub(k.Expires)
+	late := now.Sub(k.Expires.Add(k.interval()))
 	if late >= recently {
 		n.forget(k.Resource, k.id)
 		return nil
@@ -73,6 +73,7 @@ func (n *Notifier) restore(k *kept, now time.Time, shown map[shownBy]string) err
 	s := newSub(n, k.Subscription)
 	s.rec.Version, s.rec.Dialog.LocalSeq = m.version, m.seq
 	s.ceil, s.until, s.kept = c, k.Expires, n.o.Journal != nil
+	s.firm, s.vague = s.kept, k.Interval > 0
 	s.open = true
 	s.owe() // RFC 4235 4.3: its version jumps, so it is a full state
 	if s.list != nil {
@@ -96,6 +97,7 @@ func (n *Notifier) restore(k *kept, now time.Time, shown map[shownBy]string) err
 		s.rec.Shown = look(k.Resource)
 	}
 	replaced, _ := n.index.add(s, &s.rec, true)
+	n.index.ends(s, now.Add(-late))
 	if s.list != nil {
 		n.index.shows(s, s.lit(look))
 	}
@@ -106,7 +108,7 @@ func (n *Notifier) restore(k *kept, now time.Time, shown map[shownBy]string) err
 		n.index.drop(s)
 		return err
 	}
-	return s.queue.Post(func() { s.expiry = n.o.Wheel.After(time.Until(s.rec.Expires), s.queue, s.expired) })
+	return s.queue.Post(func() { s.expiry = n.o.Wheel.After(-late, s.queue, s.expired) })
 }
 
 // Resume tells every restored watcher the state, in full and under a higher

@@ -22,9 +22,12 @@ type sub struct {
 	// Owned by the queue. What is small stands together: there are ten thousand.
 	rec     Subscription
 	way     sipua.Way // of its NOTIFYs, if it needs no looking for
-	until   time.Time // Expires of the record
+	until   time.Time // Expires of the newest record
 	ceil    ceilings
 	kept    bool             // the journal has a record
+	firm    bool             // and has written the newest one
+	lagging bool             // the last refresh is in none
+	vague   bool             // after a restart: it may have been refreshed later than the record says
 	busy    bool             // an answer waits for the journal
 	gone    bool             // nothing happens any more
 	owed    bool             // a SUBSCRIBE, or the end, wants a document now
@@ -90,7 +93,8 @@ func (s *sub) begin(r *sipua.Request, t terms, replaced *sub) {
 		s.end()
 		return
 	}
-	s.sure, s.until = true, time.Now().Add(t.expires)
+	s.sure = true
+	s.promise(t.expires)
 	s.hold(func() { s.opened(r, t) })
 }
 
@@ -167,6 +171,7 @@ func (s *sub) refresh(r *sipua.Request) {
 		return
 	}
 	d.NAT = behindNAT(r, d)
+	covered := s.covered(d, t)
 	was := s.rec.Dialog.Flow
 	s.rec.Dialog, s.rec.Accept, s.rec.Contact = d, t.accept, d.Target
 	s.routed()
@@ -176,8 +181,13 @@ func (s *sub) refresh(r *sipua.Request) {
 		return
 	}
 	s.leads(was)
-	s.expiry.Stop()                     // it came in time, however long the disk takes
-	s.until = time.Now().Add(t.expires) // what is told meanwhile is what the disk knows
+	s.expiry.Stop() // it came in time, however long the disk takes
+	if covered {
+		s.renewed(r, t)
+		s.lags()
+		return
+	}
+	s.promise(t.expires) // what is told meanwhile is what the disk knows
 	s.hold(func() { s.renewed(r, t) })
 }
 
@@ -230,6 +240,7 @@ func (s *sub) accept(r *sipua.Request, expires time.Duration) {
 func (s *sub) live(expires time.Duration) {
 	s.open = true
 	s.owe()
+	s.vague = false
 	s.rec.Expires = time.Now().Add(expires)
 	s.expiry.Stop()
 	s.expiry = s.n.o.Wheel.After(expires, s.queue, s.expired)
@@ -243,7 +254,12 @@ func (s *sub) expired() {
 	}
 	s.log().Info().Msg("lamp expired")
 	s.step(Step{Kind: StepEnded, Detail: "expired"})
-	s.close(timedOut)
+	s.n.index.drop(s)
+	s.release(func() { // else it could live again after a restart, when the watcher has been told of its end
+		if !s.gone {
+			s.close(timedOut)
+		}
+	})
 }
 
 // change is a subscription that there is a newer state for.

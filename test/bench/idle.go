@@ -12,10 +12,11 @@ import (
 
 // Sizes of the row of idle subscriptions.
 const (
-	idlers   = 10000
-	expires  = 3600             // seconds
-	timeouts = 34 * time.Second // 64*T1 and a little: transactions are over
-	scrapes  = 60               // of the heap
+	idlers     = 10000
+	expires    = 3600             // seconds
+	refreshing = 64 * time.Second // for which there are refreshes: what they leave to be written later is written twice
+	timeouts   = 34 * time.Second // 64*T1 and a little: transactions are over
+	scrapes    = 60               // of the heap
 	// collector is the GOGC of the parkd whose memory is looked at: it collects
 	// often, and its goal is so much more than what lives.
 	collector = 10
@@ -43,22 +44,21 @@ func idle(o options) error {
 	}
 	fmt.Printf("idle     %d subscriptions: %.0f bytes of the heap each, %.0f resident (some of it garbage); %.1f MB of the heap live with them, %.1f without\n",
 		idlers, (heap-lean.heap)/idlers, float64(usual.parkd.memory()-usual.resident)/idlers, heap/(1<<20), lean.heap/(1<<20))
-	span := 3 * o.window
-	still := usual.parkd.rest(span)
-	refreshes := int(span.Seconds() * 2 * idlers / expires)
-	busy, err := usual.refresh(refreshes, span)
+	still := usual.parkd.rest(3 * o.window)
+	refreshes := int(refreshing.Seconds() * 2 * idlers / expires)
+	busy, err := usual.refresh(refreshes, refreshing)
 	if err != nil {
 		return err
 	}
-	_, sync, err := bareSyncs(o.disk, 50, span/time.Duration(refreshes))
+	_, sync, err := bareSyncs(o.disk, 50, refreshing/time.Duration(refreshes))
 	if err != nil {
 		return err
 	}
-	each := (busy - still) / time.Duration(refreshes)
+	each := (busy - time.Duration(float64(still)*refreshing.Seconds()/(3*o.window.Seconds()))) / time.Duration(refreshes)
 	part := func(d, of time.Duration) float64 { return 100 * d.Seconds() / of.Seconds() }
-	fmt.Printf("idle     they cost %.2f %% of a core, with %d refreshes in %v, as at Expires %d, each written; %.2f %% without refreshes, parkd without them %.2f %%; %v of CPU a refresh, a bare sync as seldom, of which a commit has two, %v: ratio %.2f\n",
-		part(busy, span), refreshes, span, expires, part(still, span), part(usual.alone, span),
-		each.Round(time.Microsecond), sync.Round(time.Microsecond), float64(each)/float64(2*sync))
+	fmt.Printf("idle     they cost %.2f %% of a core, with %d refreshes in %v, as at Expires %d; %.2f %% without refreshes, parkd without them %.2f %%; %v of CPU a refresh, two bare syncs as seldom, as of a commit for each, %v: ratio %.2f\n",
+		part(busy, refreshing), refreshes, refreshing, expires, part(still, 3*o.window), part(usual.alone, 3*o.window),
+		each.Round(time.Microsecond), (2 * sync).Round(time.Microsecond), float64(each)/float64(2*sync))
 	return nil
 }
 

@@ -68,7 +68,7 @@ func run(o options) error {
 	for _, row := range []struct {
 		name    string
 		measure func(options) error
-	}{{"lamp", lamp}, {"watchers", watchers}, {"crowd", crowd}, {"idle", idle}, {"music", music}, {"parks", parks}, {"journal", journal}, {"restart", restarts}} {
+	}{{"lamp", lamp}, {"watchers", watchers}, {"crowd", crowd}, {"list", list}, {"idle", idle}, {"music", music}, {"parks", parks}, {"journal", journal}, {"restart", restarts}} {
 		if o.only != "" && !slices.Contains(strings.Split(o.only, ","), row.name) {
 			continue
 		}

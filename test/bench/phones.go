@@ -30,6 +30,7 @@ const (
 // it does not matter when the phones get to it.
 type phones struct {
 	conns []*net.UDPConn
+	lists bool // they subscribe to event lists
 	to    *net.UDPAddr
 	dead  atomic.Bool // one in deaf does not answer any more
 	ended sync.WaitGroup
@@ -43,6 +44,7 @@ type phones struct {
 	agreed int // phones with a 200 to their last SUBSCRIBE
 	agree  chan struct{}
 	sample []byte // the longest NOTIFY
+	came   int    // NOTIFYs
 }
 
 // phone is one subscriber.
@@ -123,12 +125,16 @@ func (p *phones) subscribe(i int, ext string, expires int) error {
 		uri, to = h.contact, h.to
 	}
 	h.ext = ext
+	accept := "application/dialog-info+xml"
+	if p.lists { // RFC 4662 4.1
+		accept += ", application/rlmi+xml, multipart/related\r\nSupported: eventlist"
+	}
 	seq, at := h.seq, p.addr(i)
 	p.mu.Unlock()
 	_, err := p.conns[i%outlets].WriteToUDP(fmt.Appendf(nil, "SUBSCRIBE %s SIP/2.0\r\nVia: SIP/2.0/UDP %s;branch=z9hG4bKw%ds%d\r\nMax-Forwards: 70\r\n"+
 		"From: <sip:w%d@phones.example.com>;tag=w%d\r\nTo: %s\r\nCall-ID: w%d-%s\r\nCSeq: %d SUBSCRIBE\r\nContact: <sip:w%d@%s>\r\n"+
-		"Event: dialog\r\nAccept: application/dialog-info+xml\r\nUser-Agent: Bench 1.0\r\nExpires: %d\r\nContent-Length: 0\r\n\r\n",
-		uri, at, i, seq, i, i, to, i, at, seq, i, at, expires), p.to)
+		"Event: dialog\r\nAccept: %s\r\nUser-Agent: Bench 1.0\r\nExpires: %d\r\nContent-Length: 0\r\n\r\n",
+		uri, at, i, seq, i, i, to, i, at, seq, i, at, accept, expires), p.to)
 	return err
 }
 
@@ -156,6 +162,21 @@ func (p *phones) watch(rate int, extension func(i int) string) error {
 		}
 	}
 	return failed
+}
+
+// rest waits until nobody is told anything for a while, and forgets what they were.
+func (p *phones) rest(still, limit time.Duration) error {
+	for begin, was := time.Now(), -1; time.Since(begin) < limit; time.Sleep(still) {
+		p.mu.Lock()
+		came := p.came
+		p.sample = nil
+		p.mu.Unlock()
+		if came == was {
+			return nil
+		}
+		was = came
+	}
+	return fmt.Errorf("NOTIFYs still come after %v", limit)
 }
 
 // insist repeats the SUBSCRIBEs that are not answered, as phones do (RFC 3261
@@ -289,6 +310,7 @@ func (p *phones) asked(msg []byte, at time.Time) bool {
 	if i >= len(p.list) {
 		return false
 	}
+	p.came++
 	dead := p.dead.Load() && dies(i)
 	if len(msg) > len(p.sample) {
 		p.sample = slices.Clone(msg)

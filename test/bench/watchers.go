@@ -31,18 +31,28 @@ func watchers(o options) error { return told(o, "watchers", 1000, false) }
 // crowd: ten times as many, of whom one in a hundred has died.
 func crowd(o options) error { return told(o, "crowd", 10000, true) }
 
-func told(o options, row string, many int, dead bool) error {
-	return alone(o, func(p *process, g *generator) error { return tell(o, row, many, dead, p, g) })
+// list: the event list of all orbits (RFC 4662), that many watch; each is told of
+// the one orbit that changed.
+func list(o options) error {
+	return alone(o, func(p *process, g *generator) error { return tell(o, "list", 1000, "orbits", false, p, g) })
 }
 
-func tell(o options, row string, many int, dead bool, p *process, g *generator) error {
+func told(o options, row string, many int, dead bool) error {
+	return alone(o, func(p *process, g *generator) error { return tell(o, row, many, "701", dead, p, g) })
+}
+
+func tell(o options, row string, many int, what string, dead bool, p *process, g *generator) error {
 	g.hold = true // no music, which would cost CPU beside the lamps
 	ph, err := newPhones(p.sip, many)
 	if err != nil {
 		return err
 	}
 	defer ph.close()
-	if err := ph.watch(2*o.rate, func(int) string { return "701" }); err != nil {
+	ph.lists = what == "orbits"
+	if err := ph.watch(2*o.rate, func(int) string { return what }); err != nil {
+		return err
+	}
+	if err := ph.rest(time.Second, time.Minute); err != nil { // a list comes in pieces
 		return err
 	}
 	ph.dead.Store(dead)
@@ -53,7 +63,7 @@ func tell(o options, row string, many int, dead bool, p *process, g *generator) 
 			return err
 		}
 	}
-	t.print(row, many, many-ph.live())
+	t.print(row, many, what, many-ph.live())
 	return nil
 }
 
@@ -148,8 +158,8 @@ func (t *tally) lowest(ph *phones) error {
 	return nil
 }
 
-func (t *tally) print(row string, many, dead int) {
-	who := fmt.Sprintf("%d of one orbit", many)
+func (t *tally) print(row string, many int, what string, dead int) {
+	who := fmt.Sprintf("%d of %s", many, what)
 	if dead > 0 {
 		who += fmt.Sprintf(", %d of them dead", dead)
 	}

@@ -221,6 +221,8 @@ func TestKeepAlivesOfManyServersHaveRisingCSeq(t *testing.T) {
 	})
 }
 
+// It is told when it ends as the journal has it, and lives for another interval: a
+// refresh may have been answered that the journal does not have yet.
 func TestASubscriptionExpiresAcrossARestartWhenItShould(t *testing.T) {
 	crash(t, nil, func(s *kit.Site) {
 		alice, bob := s.Phone("alice"), s.Phone("bob")
@@ -234,9 +236,9 @@ func TestASubscriptionExpiresAcrossARestartWhenItShould(t *testing.T) {
 		if l := left.Newest(); l.Expires < 85 || l.Expires > 90 {
 			s.T.Errorf("said to expire in %d s, want 90", l.Expires)
 		}
-		end := left.AwaitEnd(2 * time.Minute)
-		about(s, "expiry", end.At.Sub(start), 2*time.Minute)
 		parked.Hangup()
+		end := left.AwaitEnd(4 * time.Minute)
+		about(s, "expiry", end.At.Sub(start), 4*time.Minute)
 	})
 }
 
