@@ -35,6 +35,9 @@ func (r Remote) Answer(l Local, prefer string) ([]byte, Agreed, error) {
 	var locks []crypto
 	if lock != (crypto{}) {
 		a.Secured = Secured{Suite: lock.suite, Ours: l.keyOf(lock.suite), Theirs: lock.key}
+		if !a.Secured.Ours.Known() {
+			return nil, Agreed{}, fmt.Errorf("%w: no key", ErrLocal)
+		}
 		locks = l.cryptos([]crypto{lock}) // RFC 4568 5.1.2: the same tag and suite, a key of our own
 		l.Elsewhere = Elsewhere{}
 	}

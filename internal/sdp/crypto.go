@@ -110,9 +110,10 @@ func NewKeys(random [KeyOctets]byte) Keys {
 	return k
 }
 
-// Keep puts the key that is in use for a suite into keys that are new otherwise.
+// Keep puts the key that is in use for a suite, if one is, into keys that are new
+// otherwise.
 func (k *Keys) Keep(s Secured) {
-	if i := suiteIndex(s.Suite); i >= 0 {
+	if i := suiteIndex(s.Suite); i >= 0 && s.Ours.Known() {
 		k[i] = s.Ours
 	}
 }

@@ -179,7 +179,9 @@ func TestOffersOfKeys(t *testing.T) {
 			}
 			l.Previous = Mask(first)
 			var raw [KeyOctets]byte
-			raw[0], raw[131] = 1, 1
+			for i := range raw {
+				raw[i] = 0xEE
+			}
 			l.Keys = NewKeys(raw)
 			next := Offer(l, nil)
 			if string(Mask(next)) != strings.Replace(string(Mask(first)), " 7 1 IN", fmt.Sprintf(" 7 %d IN", min(1+strings.Count(string(first), "a=crypto"), 2)), 1) {
@@ -256,6 +258,20 @@ func TestKeysAreShownToNobody(t *testing.T) {
 	}
 }
 
+// TestNoKeyIsNeverDescribed: who has none offers none, and answers nothing that needs
+// one.
+func TestNoKeyIsNeverDescribed(t *testing.T) {
+	l := here
+	l.Security = Optional
+	if body := string(Offer(l, nil)); strings.Contains(body, "crypto") {
+		t.Error(body)
+	}
+	r := mustParse(t, offer("m=audio 4000 RTP/SAVP 0\na=crypto:1 "+cm80+" "+inline(30)))
+	if _, _, err := r.Answer(l, ""); !errors.Is(err, ErrLocal) {
+		t.Error(err)
+	}
+}
+
 func TestKeysStayInUse(t *testing.T) {
 	k := someKeys()
 	a := Secured{Suite: gcm128, Ours: k[2], Theirs: "x"}
@@ -267,6 +283,7 @@ func TestKeysStayInUse(t *testing.T) {
 		t.Error("the key in use is not kept, or others are")
 	}
 	next.Keep(Secured{})
+	next.Keep(Secured{Suite: gcm256})
 	if len(Suites()) != len(next) || Suites()[2] != gcm128 {
 		t.Error(Suites())
 	}

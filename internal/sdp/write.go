@@ -108,12 +108,13 @@ func (l Local) locks() []crypto {
 	return l.cryptos(before.cryptos)
 }
 
-// cryptos are lines with our keys.
+// cryptos are lines with our keys; none without a key.
 func (l Local) cryptos(lines []crypto) []crypto {
-	list := make([]crypto, len(lines))
-	for i, c := range lines {
-		c.key = l.keyOf(c.suite)
-		list[i] = c
+	var list []crypto
+	for _, c := range lines {
+		if c.key = l.keyOf(c.suite); c.key.Known() {
+			list = append(list, c)
+		}
 	}
 	return list
 }

@@ -163,6 +163,7 @@ type Plan struct {
 	Disk      time.Duration // that a batch for the journal takes
 	Cuts      []Cut         // of one server after the other; those after the last run on
 	Operator  bool          // there is an HTTP interface
+	Trace     bool          // servers log all that is on the wire
 	Stop      bool          // they are stopped there, as by SIGTERM, and not killed
 	Missed    func()        // called if the scenario ends before the last cut; nil = that is a fault
 }
@@ -180,6 +181,7 @@ func RunCut(t *testing.T, plan Plan, scenario func(*Site)) (seen []Counts) {
 		if plan.Operator {
 			s.Operator = NewOperator()
 		}
+		s.Log.trace = plan.Trace
 		s.Start()
 		scenario(s)
 		s.rest()

@@ -16,6 +16,7 @@ type Log struct {
 	mu       sync.Mutex // leaf
 	lines    []string
 	expected []string
+	trace    bool // set before anybody logs
 }
 
 // Expect has lines with that text count as no faults.
@@ -37,7 +38,13 @@ type voice struct {
 
 func (l *Log) voice() *voice { return &voice{log: l} }
 
-func (v *voice) logger() zerolog.Logger { return zerolog.New(v).Level(zerolog.DebugLevel) }
+func (v *voice) logger() zerolog.Logger {
+	level := zerolog.DebugLevel
+	if v.log.trace {
+		level = zerolog.TraceLevel
+	}
+	return zerolog.New(v).Level(level)
+}
 
 func (v *voice) mute() { v.dead.Store(true) }
 

@@ -208,3 +208,19 @@ func (m *Media) Rekey(suite string) {
 	}
 	m.keys.told = was.told
 }
+
+// Keys lists the keys that the call has told and been told, as octets.
+func (m *Media) Keys() (list []string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.keys == nil {
+		return nil
+	}
+	for _, k := range m.keys.ours {
+		list = append(list, k)
+	}
+	for _, t := range m.keys.told {
+		list = append(list, t.key)
+	}
+	return list
+}
