@@ -1,6 +1,7 @@
 package presence
 
 import (
+	"bytes"
 	"net"
 	"testing"
 
@@ -16,6 +17,36 @@ func (drawn) Resolve(user string) (string, bool) { return user, true }
 
 func (drawn) Document(_ string, p Params) (Document, bool) {
 	return Document{Body: append(p.Room, drawing...), ContentType: p.Accept, Shown: "a call"}, true
+}
+
+// tall is a Source whose document is too long for UDP.
+type tall struct{ drawn }
+
+func (tall) Document(_ string, p Params) (Document, bool) {
+	return Document{Body: bytes.Repeat([]byte(" "), 1500), ContentType: p.Accept}, true
+}
+
+// Where no connection would be tried, a NOTIFY that is too long for UDP goes as
+// quickly as any.
+func TestTallGoesTheShortWay(t *testing.T) {
+	n, addr := loopback(t, tall{})
+	phone, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer phone.Close()
+	subscribeAt(phone, addr, 1)
+	in := make([]byte, 4096)
+	for size := 0; size < 1500; { // behind the 200
+		if size, _, err = phone.ReadFrom(in); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s, short := n.index.all()[0], make(chan bool)
+	_ = s.queue.Post(func() { short <- s.sending != nil && s.sending.cancel == nil })
+	if !<-short {
+		t.Error("it has gone the long way")
+	}
 }
 
 // A NOTIFY and its answer take no more than two allocations: what is known of it

@@ -14,6 +14,10 @@ import (
 // (RFC 3261 18.1.1), in bytes.
 const largest = 1300
 
+// huge is how long one may be that no connection would be tried for: that of a list
+// with one lit member, with all its names.
+const huge = 4096
+
 // telling is a NOTIFY on its way.
 type telling struct {
 	s       *sub
@@ -100,7 +104,7 @@ func (s *sub) write(t *telling, contact string, doc Document, now time.Time) []b
 	b = append(b, "\r\nSubscription-State: "...)
 	b = append(s.state(now).Append(b), "\r\n"...)
 	b = x.Seal(b, doc.ContentType, doc.Body)
-	if len(b) > largest {
+	if len(b) > largest && (len(b) > huge || !s.way.Only(d.NAT)) {
 		return nil
 	}
 	return b

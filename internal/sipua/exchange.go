@@ -64,7 +64,7 @@ const (
 // room is what a message is written in. It goes from one to the next: a message
 // lives some milliseconds, and memory that the system has to find for each of ten
 // thousand costs more than to send them.
-type room [1408]byte
+type room [1536]byte
 
 var rooms = sync.Pool{New: func() any { return new(room) }}
 

@@ -249,10 +249,15 @@ func (e *Endpoint) Connects(uri string) bool {
 	return err == nil && !e.noTCP.has(addr)
 }
 
+// connects says whether a connection to an address is worth trying.
+func (e *Endpoint) connects(addr string) bool {
+	return e.stream != nil && e.stream.tcp.IsValid() && !e.noTCP.has(addr)
+}
+
 // large puts TCP before UDP where a request is too long for UDP (RFC 3261
 // 18.1.1) and connections are served here at all.
 func (e *Endpoint) large(req *sip.Request, to Target, list []hop) []hop {
-	if to.NAT || list[0].network != "udp" || e.stream == nil || !e.stream.tcp.IsValid() || e.noTCP.has(list[0].addr) {
+	if to.NAT || list[0].network != "udp" || !e.connects(list[0].addr) {
 		return list
 	}
 	const via = 120 // what Via will add

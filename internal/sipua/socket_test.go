@@ -219,6 +219,15 @@ func TestSaysTCP(t *testing.T) {
 		}
 	}
 	tries("tcp", "udp")
+	only := func(e *Endpoint, nat, want bool) { // what is too long goes by UDP
+		t.Helper()
+		if w, ok := e.Way(Target{URI: "sip:701@" + addr}); !ok || w.Only(nat) != want {
+			t.Errorf("UDP only, behind NAT %v: %v", nat, !want)
+		}
+	}
+	only(uac, false, false)
+	only(uac, true, true)
+	only(uas, false, true) // it serves no TCP
 	for uri, want := range map[string]bool{target.URI: true, "sip:701@" + addr + ";Transport=TCP": true, "sips:701@" + addr: true,
 		"sip:701@phone.example.com;transport=tls": true, "sip:701@" + addr: false, "sip:701@" + addr + ";transport=udp": false} {
 		if got := uac.Connects(uri); got != want {
@@ -233,6 +242,7 @@ func TestSaysTCP(t *testing.T) {
 		t.Errorf("came by %s", r.Flow.Network)
 	}
 	tries("udp")
+	only(uac, false, true)
 	if uac.Connects(target.URI) {
 		t.Error("a connection to whom has refused one")
 	}

@@ -49,6 +49,11 @@ func atOnce(uri sip.Uri, came string) bool {
 	return err == nil && transportOf(&uri, came) == "udp"
 }
 
+// Only says whether a request that is too long for UDP goes this way all the same,
+// since no connection is tried (RFC 3261 18.1.1): the peer is behind a NAT, or has
+// taken none, or none is served here.
+func (w Way) Only(nat bool) bool { return nat || !w.layer.e.connects(w.to.String()) }
+
 // Valid says whether the way leads anywhere.
 func (w Way) Valid() bool { return w.layer != nil }
 

@@ -80,6 +80,7 @@ admin: {listen: "127.0.0.1:%d"}
 store: {kind: %s}
 defaults: {allow_multiple: true, timeout: {enabled: false}}
 orbits: [{extension: 701-799}]
+lists: [{name: hall, orbits: [701-798]}]
 `
 
 // start runs a parkd without a disk on a free port and waits until it answers.

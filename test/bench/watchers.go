@@ -31,10 +31,10 @@ func watchers(o options) error { return told(o, "watchers", 1000, false) }
 // crowd: ten times as many, of whom one in a hundred has died.
 func crowd(o options) error { return told(o, "crowd", 10000, true) }
 
-// list: the event list of all orbits (RFC 4662), that many watch; each is told of
-// the one orbit that changed.
+// list: an event list (RFC 4662) of 98 orbits, that many watch; each is told of the
+// one orbit that changed.
 func list(o options) error {
-	return alone(o, func(p *process, g *generator) error { return tell(o, "list", 1000, "orbits", false, p, g) })
+	return alone(o, func(p *process, g *generator) error { return tell(o, "list", 1000, "hall", false, p, g) })
 }
 
 func told(o options, row string, many int, dead bool) error {
@@ -48,7 +48,7 @@ func tell(o options, row string, many int, what string, dead bool, p *process, g
 		return err
 	}
 	defer ph.close()
-	ph.lists = what == "orbits"
+	ph.lists = what == "hall"
 	if err := ph.watch(2*o.rate, func(int) string { return what }); err != nil {
 		return err
 	}
