@@ -74,7 +74,7 @@ func (s *sub) turn() {
 	case s.sending != nil && !s.sending.over:
 		s.sending.again = true
 	default:
-		s.backoff, s.retry = 0, time.Now()
+		s.backoff, s.retry = 0, instantOf(time.Now())
 	}
 	s.pump()
 }

@@ -258,7 +258,7 @@ func TestConnectionDuringATry(t *testing.T) {
 		var under *telling
 		try := func() {
 			under = &telling{flow: from, sent: time.Now(), cancel: func() {}}
-			s.sending, s.retry = under, time.Time{}
+			s.sending, s.retry = under, 0
 			s.unheard()
 		}
 		b.on(s, try)
@@ -278,8 +278,8 @@ func TestConnectionDuringATry(t *testing.T) {
 		before = b.tries()
 		now := sipua.Flow{Network: "tcp", Remote: netip.MustParseAddrPort("192.0.2.9:40003")}
 		b.on(s, func() {
-			s.pace = pacer{free: 0, last: time.Now()}
-			s.since = time.Now()
+			s.pace = pacer{free: 0, last: instantOf(time.Now())}
+			s.since = instantOf(time.Now())
 			s.pump()
 		})
 		if b.tries() != before {
@@ -323,7 +323,7 @@ func TestMates(t *testing.T) {
 				})
 				b.on(s, func() {
 					s.rec.Dialog.Flow.Remote = netip.MustParseAddrPort("192.0.2.9:40009")
-					s.pace = pacer{last: time.Now()}
+					s.pace = pacer{last: instantOf(time.Now())}
 					s.leads(from)
 					if s.pace != (pacer{}) {
 						t.Error("what was told elsewhere counts")

@@ -51,14 +51,14 @@ type face struct {
 	lost               *link // where it is in index.lost; nil = nowhere
 	alive              *flow // nil = not kept alive by us
 	contact            string
-	expires            time.Time
+	expires            stamp
 	last               last
 	shown              map[string]string // of a list: as last.Shown, by member; nothing for ""
 }
 
 // last is what a watcher was told last, as in Lamp.
 type last struct {
-	Told    time.Time
+	Told    stamp
 	Answer  int
 	Shown   string
 	Silent  bool
@@ -122,7 +122,7 @@ func (x *index) show(s *sub, rec *Subscription, k *key) {
 	x.join(s, rec.Dialog.Flow)
 	x.flows.move(s, keptAlive(&rec.Dialog))
 	f, w := &s.face, k.watcher
-	f.contact, f.expires = rec.Contact, rec.Expires
+	f.contact, f.expires = rec.Contact, stampOf(rec.Expires)
 	f.key, f.watcher, f.mate = maphash.Comparable(x.seed, *k), maphash.Comparable(x.seed, w), 0
 	if f.next = x.watcher[f.watcher]; f.next != nil {
 		f.next.face.prev = s
@@ -167,7 +167,7 @@ func (x *index) at(k *key) *sub {
 func (s *sub) seen() *Subscription {
 	r, f := &s.rec, &s.face
 	seen := &Subscription{Resource: r.Resource, List: r.List, Event: r.Event, EventID: r.EventID, From: r.From, Instance: r.Instance, Agent: r.Agent,
-		Since: r.Since, Contact: f.contact, Expires: f.expires}
+		Since: r.Since, Contact: f.contact, Expires: f.expires.time()}
 	seen.Dialog.Flow.Network, seen.Dialog.Flow.Remote = f.network, f.remote
 	return seen
 }
@@ -201,7 +201,7 @@ func (x *index) update(s *sub, rec *Subscription) {
 func (x *index) ends(s *sub, at time.Time) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	s.face.expires = at
+	s.face.expires = stampOf(at)
 }
 
 // note changes what is shown of a subscription.
@@ -262,12 +262,12 @@ func (x *index) showing(w watcher, lists []string, source netip.Addr) (shown str
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	var told time.Time
+	var told stamp
 	look := func(w watcher, of func(*face) string) {
 		for s := x.watcher[maphash.Comparable(x.seed, w)]; s != nil; s = s.face.next {
 			f := &s.face
 			what := of(f)
-			if what != "" && f.remote.Addr() == source && (!ok || f.last.Told.After(told)) && s.seen().key().watcher == w {
+			if what != "" && f.remote.Addr() == source && (!ok || f.last.Told > told) && s.seen().key().watcher == w {
 				shown, told, ok = what, f.last.Told, true
 			}
 		}
@@ -331,7 +331,7 @@ func (x *index) lamps() []Lamp {
 		r, l := s.seen(), &s.face.last
 		out = append(out, Lamp{Resource: r.Resource, List: r.List, Event: r.Event, Watcher: r.From, Contact: r.Contact,
 			Source: r.Dialog.Flow.Network + " " + r.Dialog.Flow.Remote.String(), Agent: r.Agent, Since: r.Since, Expires: r.Expires,
-			Told: l.Told, Answer: l.Answer, Shown: l.Shown, Lit: len(s.face.shown), Silent: l.Silent, Version: l.Version})
+			Told: l.Told.time(), Answer: l.Answer, Shown: l.Shown, Lit: len(s.face.shown), Silent: l.Silent, Version: l.Version})
 	}
 	x.mu.Unlock()
 	slices.SortFunc(out, func(a, b Lamp) int {

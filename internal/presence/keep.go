@@ -72,7 +72,7 @@ func decode(text []byte) (record, error) {
 // encode writes the record of a subscription with its ceilings.
 func (s *sub) encode(m marks) ([]byte, error) {
 	r := record{Format: format, Epoch: s.n.o.Epoch, Subscription: s.rec}
-	r.Version, r.Dialog.LocalSeq, r.Expires = m.version, m.seq, s.until
+	r.Version, r.Dialog.LocalSeq, r.Expires = m.version, m.seq, s.until.time()
 	return json.Marshal(&r)
 }
 
@@ -104,7 +104,7 @@ func (s *sub) keep(then func()) {
 		if err != nil {
 			s.log().Debug().Err(err).Msg("subscription is not durable")
 		}
-		s.firm = err == nil && until.Equal(s.until)
+		s.firm = err == nil && until == s.until
 		s.ceil.settle(m)
 		if then != nil {
 			then()

@@ -32,9 +32,9 @@ type laggards struct {
 func (s *sub) covered(d dialog.Dialog, t terms) bool {
 	was := s.rec.Dialog
 	was.RemoteSeq = d.RemoteSeq // after a crash one from before it may pass again, which repeats a promise
-	end := time.Now().Add(t.expires)
+	end, until := time.Now().Add(t.expires), s.until.time()
 	return s.kept && s.firm && t.accept == s.rec.Accept && d.Target == s.rec.Contact && reflect.DeepEqual(was, d) &&
-		!end.Before(s.until) && !end.After(s.until.Add(s.rec.interval()))
+		!end.Before(until) && !end.After(until.Add(s.rec.interval()))
 }
 
 // interval is for how long a restarted server keeps it beyond Expires.
@@ -42,7 +42,7 @@ func (s *Subscription) interval() time.Duration { return time.Duration(s.Interva
 
 // promise is what the next record says of the time.
 func (s *sub) promise(expires time.Duration) {
-	s.until, s.rec.Interval, s.lagging = time.Now().Add(expires), uint32(expires/time.Second), false
+	s.until, s.rec.Interval, s.lagging = stampOf(time.Now().Add(expires)), uint32(expires/time.Second), false
 }
 
 // put has a refresh be written later.
@@ -85,7 +85,7 @@ func (n *Notifier) catchUp() {
 
 func (s *sub) catchUp() {
 	if s.lagging && !s.gone && s.kept {
-		s.until, s.lagging = s.rec.Expires, false
+		s.until, s.lagging = stampOf(s.rec.Expires), false
 		s.keep(nil)
 	}
 }

@@ -104,7 +104,6 @@ type Notifier struct {
 	lists  Lists
 	slots  slots
 	window *window
-	base   time.Time     // sub.news counts from it
 	wake   chan struct{} // 1: something in slots
 	done   sync.WaitGroup
 
@@ -132,7 +131,7 @@ func New(o Options) *Notifier {
 		o.places = places(o.Endpoint.ReceiveBuffer())
 	}
 	n := &Notifier{o: o, lists: listsOf(o.Source), wake: make(chan struct{}, 1), slots: slots{since: map[string]time.Time{}},
-		window: newWindow(o.places), base: time.Now(), backlog: backlog{wake: make(chan struct{}, 1)}, block: block, flows: make(chan struct{}, 1)}
+		window: newWindow(o.places), backlog: backlog{wake: make(chan struct{}, 1)}, block: block, flows: make(chan struct{}, 1)}
 	n.index = newIndex(o.Max, n.open)
 	n.every.Store(int64(o.KeepAlive))
 	n.ctx, n.stop = context.WithCancel(context.Background())
@@ -206,7 +205,7 @@ func (n *Notifier) fan() {
 // alter tells subscriptions that there is a newer state.
 func (n *Notifier) alter(list []*sub, at time.Time) {
 	for _, s := range list {
-		if s.news.CompareAndSwap(0, max(1, int64(at.Sub(n.base)))) {
+		if s.news.CompareAndSwap(0, int64(instantOf(at))) {
 			_ = s.queue.Run((*change)(s))
 		}
 	}

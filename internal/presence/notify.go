@@ -33,10 +33,10 @@ func (s *sub) pump() {
 	at := now
 	switch {
 	case s.owed:
-	case !s.since.IsZero():
-		at = later(s.pace.ready(now), s.held)
-	case !s.retry.IsZero():
-		at = later(s.pace.ready(now), later(s.held, s.retry))
+	case s.since != 0:
+		at = later(s.pace.ready(now), s.held.time())
+	case s.retry != 0:
+		at = later(s.pace.ready(now), later(s.held.time(), s.retry.time()))
 	default:
 		return
 	}
@@ -49,7 +49,7 @@ func (s *sub) pump() {
 		return
 	}
 	if s.idle() {
-		s.owed, s.since, s.retry = false, time.Time{}, time.Time{}
+		s.owed, s.since, s.retry = false, 0, 0
 		return
 	}
 	if s.way.Valid() && !s.n.window.enter(s, now) {
@@ -85,8 +85,8 @@ func (s *sub) notify(now time.Time) {
 		s.missing()
 	}
 	// Of a list, a change that is not to be told yet stays out of what is owed.
-	fresh := !s.owed || s.list != nil && !s.since.IsZero() && !later(s.pace.ready(now), s.held).After(now)
-	t := &telling{s: s, flow: s.rec.Dialog.Flow, version: s.rec.Version, sent: now, since: s.since}
+	fresh := !s.owed || s.list != nil && s.since != 0 && !later(s.pace.ready(now), s.held.time()).After(now)
+	t := &telling{s: s, flow: s.rec.Dialog.Flow, version: s.rec.Version, sent: now, since: s.since.time()}
 	sheet := sheets.Get().(*sheet)
 	p := s.params()
 	p.Room = sheet[:0]
@@ -110,15 +110,15 @@ func (s *sub) notify(now time.Time) {
 		s.pace.spend(now)
 	}
 	t.seq, t.last = s.rec.Dialog.LocalSeq, s.closing != ""
-	s.owed, s.retry, s.sending = false, time.Time{}, t
+	s.owed, s.retry, s.sending = false, 0, t
 	if s.list == nil || len(s.list.fresh) == 0 {
-		s.since = time.Time{}
+		s.since = 0
 	} else {
 		t.since = time.Time{} // it tells another one
 	}
 	s.timer.Stop()
 	s.rec.Version++ // RFC 4235 4.1: by one a document
-	s.n.index.note(s, func(l *last) { l.Told, l.Version, l.Answer = now, t.version, 0 })
+	s.n.index.note(s, func(l *last) { l.Told, l.Version, l.Answer = stampOf(now), t.version, 0 })
 	s.unheard()
 	s.notified(t)
 	if wire != nil {

@@ -83,7 +83,7 @@ func (s *sub) outcome(t *telling, a sipua.Answer) {
 	}
 	switch {
 	case asked:
-		s.held = now.Add(wait)
+		s.held = instantOf(now.Add(wait))
 		s.retry = s.held
 	case !current: // a newer state is on its way
 	case a.Code < 300:
@@ -106,7 +106,7 @@ func (s *sub) premature(a sipua.Answer) bool {
 
 // arrived: the watcher has that state.
 func (s *sub) arrived(t *telling, now time.Time) {
-	s.backoff, s.retry = 0, time.Time{}
+	s.backoff, s.retry = 0, 0
 	s.rec.Shown = t.shown
 	s.n.index.note(s, func(l *last) { l.Shown = t.shown })
 	if !t.since.IsZero() {
@@ -124,8 +124,8 @@ func (s *sub) heard() {
 	s.silent = false
 	s.step(Step{Kind: StepHeard})
 	s.n.index.note(s, func(l *last) { l.Silent = false })
-	if !s.retry.IsZero() {
-		s.retry = time.Now()
+	if s.retry != 0 {
+		s.retry = instantOf(time.Now())
 	}
 }
 
@@ -168,7 +168,7 @@ func (s *sub) miss() {
 // again has the last state told once more, later each time.
 func (s *sub) again(now time.Time) {
 	s.backoff = min(max(firstRetry, 2*s.backoff), lastRetry)
-	s.retry = now.Add(s.backoff)
+	s.retry = instantOf(now.Add(s.backoff))
 }
 
 // waitOf is the Retry-After of an answer (RFC 3261 20.33).

@@ -13,8 +13,8 @@ const (
 // pacer decides when a change may be told. It is a pure value; documents that a
 // SUBSCRIBE asked for do not count (RFC 6665 4.2.1.2: those go at once).
 type pacer struct {
-	free int       // of the burst, left
-	last time.Time // when the last change was told; zero = never
+	free int     // of the burst, left
+	last instant // when the last change was told; 0 = never
 }
 
 // ready is the earliest time, not before now, at which a change may be told.
@@ -22,7 +22,7 @@ func (p pacer) ready(now time.Time) time.Time {
 	if p.rested(now) || p.free > 0 {
 		return now
 	}
-	if next := p.last.Add(apart); next.After(now) {
+	if next := p.last.time().Add(apart); next.After(now) {
 		return next
 	}
 	return now
@@ -34,7 +34,7 @@ func (p *pacer) spend(now time.Time) {
 		p.free = burst
 	}
 	p.free = max(0, p.free-1)
-	p.last = now
+	p.last = instantOf(now)
 }
 
-func (p pacer) rested(now time.Time) bool { return p.last.IsZero() || now.Sub(p.last) >= quiet }
+func (p pacer) rested(now time.Time) bool { return p.last == 0 || now.Sub(p.last.time()) >= quiet }

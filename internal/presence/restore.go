@@ -72,7 +72,7 @@ func (n *Notifier) restore(k *kept, now time.Time, shown map[shownBy]string) err
 	}
 	s := newSub(n, k.Subscription)
 	s.rec.Version, s.rec.Dialog.LocalSeq = m.version, m.seq
-	s.ceil, s.until, s.kept = c, k.Expires, n.o.Journal != nil
+	s.ceil, s.until, s.kept = c, stampOf(k.Expires), n.o.Journal != nil
 	s.firm, s.vague = s.kept, k.Interval > 0
 	s.open = true
 	s.owe() // RFC 4235 4.3: its version jumps, so it is a full state

@@ -17,12 +17,12 @@ type sub struct {
 	id    dialog.ID    // never changes
 	face  face         // owned by index.mu
 	seat  seat         // owned by window.mu
-	news  atomic.Int64 // when a change came that waits in the queue, in nanoseconds since Notifier.base; 0 = none does
+	news  atomic.Int64 // instant of a change that waits in the queue; 0 = none does
 
 	// Owned by the queue. What is small stands together: there are ten thousand.
 	rec     Subscription
 	way     sipua.Way // of its NOTIFYs, if it needs no looking for
-	until   time.Time // Expires of the newest record
+	until   stamp     // Expires of the newest record
 	ceil    ceilings
 	kept    bool             // the journal has a record
 	firm    bool             // and has written the newest one
@@ -41,10 +41,10 @@ type sub struct {
 	waiting []*sipua.Request // behind the journal
 	closing string           // reason of the last NOTIFY; "" = active
 	parted  func()           // is called when nothing happens any more; nil = by nobody
-	since   time.Time        // the oldest change not told yet; zero = none
+	since   instant          // the oldest change not told yet; 0 = none
 	pace    pacer
-	held    time.Time     // no change is told before: Retry-After
-	retry   time.Time     // when the last state is told again; zero = it arrived
+	held    instant       // no change is told before: Retry-After
+	retry   instant       // when the last state is told again; 0 = it arrived
 	backoff time.Duration // between the last two retries
 	sending *telling      // the last NOTIFY, until it is answered
 	timer   *dialog.Timer // for pump
@@ -218,7 +218,7 @@ func (s *sub) renewed(r *sipua.Request, t terms) {
 	s.accept(r, t.expires)
 	s.step(Step{Kind: StepRefreshed, Expires: t.expires})
 	s.heard()
-	s.held = time.Time{}
+	s.held = 0
 	s.live(t.expires)
 	s.n.index.update(s, &s.rec)
 }
@@ -268,8 +268,8 @@ type change sub
 // Run implements dialog.Work.
 func (c *change) Run() {
 	s := (*sub)(c)
-	at := s.n.base.Add(time.Duration(s.news.Swap(0)))
-	if s.since.IsZero() {
+	at := instant(s.news.Swap(0))
+	if s.since == 0 {
 		s.since = at
 	}
 	s.pump()

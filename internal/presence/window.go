@@ -37,7 +37,7 @@ type window struct {
 type seat struct {
 	line       *line
 	next, prev *sub
-	since      time.Time // when the place was taken
+	since      instant // when the place was taken
 }
 
 // line is a list of subscriptions.
@@ -109,7 +109,7 @@ func (w *window) enter(s *sub, now time.Time) bool {
 func (w *window) take(s *sub, now time.Time) {
 	w.free--
 	w.out.append(s)
-	s.seat.since = now
+	s.seat.since = instantOf(now)
 }
 
 // leave gives the place back, or the wish for one up.
@@ -141,7 +141,7 @@ func (w *window) poke() {
 func (w *window) next(now time.Time) *sub {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for s := w.out.first; w.queue.len > 0 && s != nil && now.Sub(s.seat.since) >= reply; s = w.out.first {
+	for s := w.out.first; w.queue.len > 0 && s != nil && now.Sub(s.seat.since.time()) >= reply; s = w.out.first {
 		w.out.remove(s)
 		w.free++
 	}
@@ -165,7 +165,7 @@ func (w *window) ring(now time.Time) {
 		return
 	}
 	w.ringing = true
-	d := reply - now.Sub(w.out.first.seat.since)
+	d := reply - now.Sub(w.out.first.seat.since.time())
 	if w.alarm == nil {
 		w.alarm = time.AfterFunc(d, func() {
 			w.mu.Lock()
