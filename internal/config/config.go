@@ -114,6 +114,8 @@ type Media struct {
 	Ports    PortRange  `mapstructure:"ports"`
 	Codecs   []string   `mapstructure:"codecs"`    // in our order of preference: PCMU PCMA G722
 	SRTP     string     `mapstructure:"srtp"`      // off, optional, required
+	DSCP     int        `mapstructure:"dscp"`      // of RTP and RTCP packets: 0 to 63 (RFC 2474 3)
+	Latch    string     `mapstructure:"latch"`     // auto, always, never
 	MusicDir string     `mapstructure:"music_dir"` // made absolute as in TLS
 
 	Announcements string `mapstructure:"announcements"` // folder of words of one's own; made absolute as in TLS
@@ -307,7 +309,9 @@ func Default() Config {
 		Media: Media{
 			Ports:    PortRange{10000, 32767},
 			Codecs:   []string{"PCMU", "PCMA", "G722"},
+			DSCP:     46, // EF (RFC 3246): telephony (RFC 4594 4.1)
 			SRTP:     "optional",
+			Latch:    "auto",
 			MusicDir: "music",
 		},
 		Park: Park{

@@ -155,6 +155,8 @@ func TestFaults(t *testing.T) {
 		{"anyone may be called", "access: {return_users: \"\"}\n", []string{`1: access.return_users: must not be empty, which would let anybody be called; "^$" lets nobody`}},
 		{"anyone may be called by a transfer", "access: {refer_users: \"\"}\n", []string{`1: access.refer_users: must not be empty, which would let anybody be called; "^$" lets nobody`}},
 		{"host bits", "access: {trusted: [10.0.0.1/8]}\n", []string{"1: access.trusted[0]: 10.0.0.1/8 has bits to the right of its mask; the network is 10.0.0.0/8"}},
+		{"marks of packets", "media: {dscp: 64}\n", []string{"1: media.dscp: 64 is out of range, 0 to 63"}},
+		{"latch", "media: {latch: once}\n", []string{`1: media.latch: "once" is none of auto, always, never`}},
 		{"list of strange orbits", "lists:\n- {name: reception, orbits: [701, 801, 700-701]}\n- {name: a b}\n", []string{
 			"2: lists[0].orbits: 801 is not an orbit", "2: lists[0].orbits: 700 is not an orbit", "2: lists[0].orbits: 701 is in it more than once",
 			`3: lists[1].name: "a b" is not a name (letters, digits and * # + . _ -)`, "3: lists[1].orbits: at least one orbit is needed"}},
@@ -203,6 +205,7 @@ func TestAccepted(t *testing.T) {
 	rows := map[string]string{
 		"empty":                  "",
 		"comments":               "# nothing\n",
+		"latch":                  "media: {latch: never}",
 		"srtp off":               "media: {srtp: off}",
 		"srtp required":          "media: {srtp: required}",
 		"memory":                 "store: {kind: memory}",

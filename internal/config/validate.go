@@ -207,7 +207,9 @@ func (m Media) validate(r *report) {
 			r.addf(key, "%s is there already", name)
 		}
 	}
+	between(r, "media.dscp", m.DSCP, 0, 63)
 	r.oneOf("media.srtp", m.SRTP, "off", "optional", "required")
+	r.oneOf("media.latch", m.Latch, "auto", "always", "never")
 }
 
 var tokenPattern = regexp.MustCompile("^[A-Za-z0-9.!%*_+`'~-]+$") // RFC 3261 25.1

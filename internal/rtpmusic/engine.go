@@ -28,7 +28,8 @@ import (
 
 // What Open and OpenAt refuse with.
 var (
-	// ErrNoPorts: every port of the range is taken, by us or by others.
+	// ErrNoPorts: every port of the range is taken, by us or by others, or was until a
+	// moment ago.
 	ErrNoPorts = errors.New("rtpmusic: no free port")
 	// ErrTaken: the port that OpenAt was asked for is somebody else's.
 	ErrTaken = errors.New("rtpmusic: port taken")
@@ -53,10 +54,13 @@ type Config struct {
 	// Threads is how many senders and how many readers there may be at most;
 	// 0 is one of each a core.
 	Threads int
+	// Latch is what SetLatch takes.
+	Latch Latch
 	// Listen replaces sockets of the system, for tests and for systems other than
 	// Linux. Then each port has a goroutine that reads it and music is paced by
 	// timers of package time, so that all of it runs in a testing/synctest bubble.
 	Listen func(netip.AddrPort) (Conn, error)
+	DSCP   int // of packets: see Mark
 	Log    zerolog.Logger
 }
 
@@ -69,10 +73,14 @@ type Engine struct {
 	wg     sync.WaitGroup
 
 	pacers  []*pacer
+	wheel   *wheel
 	pollers []*poller // none with listen
 	err     error     // why there are no pollers; Open returns it
 	readers []counters
+	dscp    atomic.Uint32
 	next    atomic.Uint32 // spreads ports over pollers and readers
+	filters filters
+	latch   atomic.Uint32 // a Latch
 
 	mu     sync.Mutex
 	pool   pool               // guarded by mu
@@ -94,6 +102,8 @@ func NewEngine(c Config) *Engine {
 		pool:   newPool(c.Ports),
 		open:   make(map[*Port]struct{}),
 	}
+	e.Mark(c.DSCP)
+	e.SetLatch(c.Latch)
 	if e.listen == nil {
 		e.listen = systemListen
 	}
@@ -103,18 +113,26 @@ func NewEngine(c Config) *Engine {
 		e.pacers = append(e.pacers, w)
 		e.wg.Go(w.run)
 	}
+	e.wheel = newWheel(e)
+	e.wg.Go(e.wheel.run)
 	if e.listen == nil {
 		e.err = e.startPollers(n)
 	}
 	return e
 }
 
+// SetLatch says how peers are found from their next description on.
+func (e *Engine) SetLatch(l Latch) { e.latch.Store(uint32(l)) }
+
 // now is the engine's clock: the time since it started.
 func (e *Engine) now() time.Duration { return time.Since(e.start) }
 
+// tick is the pacers' clock: how many of their ticks have begun.
+func (e *Engine) tick() int64 { return int64(e.now() / time.Millisecond) }
+
 // Open binds a free even UDP port of the range on ip: the one that has rested
-// longest. A port that somebody else has bound is left alone for a while. It
-// returns ErrNoPorts, ErrClosed, or what the system says if it refuses otherwise
+// longest, and portRest at least. A port that somebody else has bound is left alone
+// for a while. It returns ErrNoPorts, ErrClosed, or what the system says if it refuses otherwise
 // (no descriptors left, an address that is not ours).
 func (e *Engine) Open(ip netip.Addr) (*Port, error) {
 	if e.err != nil {
@@ -225,6 +243,7 @@ func (e *Engine) opened(p *Port) (*Port, error) {
 		p.Close()
 		return nil, ErrClosed
 	}
+	e.wheel.add(p, turnEvery)
 	return p, nil
 }
 
@@ -233,7 +252,7 @@ func (e *Engine) release(p *Port) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	delete(e.open, p)
-	e.pool.give(p.num)
+	e.pool.rest(p.num, e.now())
 }
 
 // Close closes every port and ends every goroutine of the engine; it returns when

@@ -62,7 +62,7 @@ func TestJoinsItsPeer(t *testing.T) {
 	f.port.Play(newLoop(1))
 	f.next()
 	f.say("x", 1)
-	joined := func() bool { f.port.mu.Lock(); defer f.port.mu.Unlock(); return f.port.out.joined }
+	joined := f.port.isJoined
 	waitFor(t, "the join", joined)
 	f.next()
 

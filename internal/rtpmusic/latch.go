@@ -1,6 +1,22 @@
 package rtpmusic
 
-import "net/netip"
+import (
+	"net/netip"
+	"time"
+)
+
+// Latch says whose packets are taken for the peer's, and where it is sent to.
+type Latch uint8
+
+const (
+	// LatchAuto finds peers behind NAT and those that send from another port than
+	// they listen on: see latch.
+	LatchAuto Latch = iota
+	// LatchAlways sends to where packets come from, whatever was described.
+	LatchAlways
+	// LatchNever knows the described address alone: everybody else is a stranger.
+	LatchNever
+)
 
 // latchAfter is how many packets in a row a source must send before it is the
 // peer's.
@@ -10,23 +26,31 @@ const latchAfter = 3
 // ours go. It starts from the address in the peer's description.
 //
 // A peer behind NAT describes an address of its own network; its packets come
-// from another one, and there it must be answered (symmetric RTP, RFC 4961). But
+// from another one, and there it must be answered (symmetric RTP, RFC 4961; RFC
+// 7362 calls it latching, and warns of it: whoever is first may be a stranger). But
 // there are also peers that send from one port and receive on another, and
 // nothing in a packet tells the two apart. So:
 //
-//   - A source of which latchAfter valid packets come in a row, with one SSRC and
-//     none of anybody else in between, is the peer's: its packets are accepted.
+//   - A source of which latchAfter valid packets come in a row, of one stream (one
+//     SSRC, sequence numbers that go on) and none of anybody else in between, is the
+//     peer's: its packets are accepted.
 //   - If its IP address is another than the described one, something translates
 //     addresses between us, and the described address is likely not even
 //     reachable: we send to the source from then on.
 //   - If only the port differs, nothing hides the peer, whose description is
 //     right: it is asymmetric, and we go on sending to the described address.
 //     Unless that refuses (ICMP): then nobody is there, and we send to the source.
+//     (LatchAlways does not make this difference.)
 //   - The first packet from the described address settles that there is no NAT.
 //   - Once settled it stays settled, and everybody else is a stranger, until the
 //     peer sends a new description. With a new address that starts afresh; with
 //     the old one (a session refresh) all goes on where it was, and three packets
 //     of another source may move it once more.
+//   - But a NAT may give a peer another port in the middle of a call. Where the
+//     source has been silent for looseAfter, whoever goes on with its very stream (its
+//     SSRC, and sequence numbers within reach of its last one) is no stranger: a guess
+//     would have to hit one of 2^32 SSRCs three times. It is where we send if we sent
+//     to the source before.
 //   - After a restart it stands as after such a refresh: a peer that is silent
 //     gets music where it was, and three packets of another source may move it.
 //
@@ -35,26 +59,43 @@ type latch struct {
 	remote  netip.AddrPort // as described
 	source  netip.AddrPort // accepted besides remote
 	target  netip.AddrPort // where we send
+	mode    Latch
 	settled bool
+	last    mark // of the last packet that was accepted
 
 	restored netip.AddrPort // of a former process: target with the first description
 
 	candidate netip.AddrPort // whoever sent the last packets
-	ssrc      uint32
+	next      mark           // of its last one
 	count     uint8
 }
 
+// mark is what tells streams apart.
+type mark struct {
+	ssrc uint32
+	seq  uint16
+	at   time.Duration // when it came
+}
+
+// goesOn says whether n is a later packet of the stream of m (RFC 3550 A.1), or one
+// that was overtaken.
+func (m mark) goesOn(n mark) bool {
+	step := int16(n.seq - m.seq)
+	return n.ssrc == m.ssrc && step != 0 && step <= maxDropout && step >= -maxMisorder
+}
+
 // set takes a new description.
-func (l *latch) set(remote netip.AddrPort) {
-	if l.restored.IsValid() && reachable(remote) {
-		*l = latch{remote: remote, source: l.restored, target: l.restored}
-		return
+func (l *latch) set(remote netip.AddrPort, mode Latch) {
+	switch {
+	case mode == LatchNever:
+		*l = latch{remote: remote, source: remote, target: remote, mode: mode}
+	case l.restored.IsValid() && reachable(remote):
+		*l = latch{remote: remote, source: l.restored, target: l.restored, mode: mode}
+	case remote != l.remote || l.restored.IsValid():
+		*l = latch{remote: remote, source: remote, target: remote, mode: mode}
+	default:
+		l.settled, l.count, l.mode = false, 0, mode
 	}
-	if remote != l.remote || l.restored.IsValid() {
-		*l = latch{remote: remote, source: remote, target: remote}
-		return
-	}
-	l.settled, l.count = false, 0
 }
 
 // hidden returns where we send if it is not where the description says.
@@ -81,31 +122,36 @@ func (l *latch) known(src netip.AddrPort) bool {
 
 // packet takes note of a valid RTP packet and says whether it is accepted and
 // whether target has changed.
-func (l *latch) packet(src netip.AddrPort, ssrc uint32) (accepted, moved bool) {
-	if l.settled {
-		return l.known(src), false
-	}
-	switch src {
-	case l.remote:
-		return true, l.settle(src)
-	case l.source:
-		l.settled = true
+func (l *latch) packet(src netip.AddrPort, m mark) (accepted, moved bool) {
+	switch {
+	case l.settled && l.known(src):
+		l.last = m
 		return true, false
+	case l.settled && (m.at-l.last.at < looseAfter || !l.last.goesOn(m)), l.mode == LatchNever && src != l.remote:
+		return false, false
+	case src == l.remote, src == l.source && l.mode == LatchAlways:
+		return true, l.settle(src, m)
+	case src == l.source:
+		l.settled, l.last = true, m
+		return true, false
+	case src != l.candidate || m.ssrc != l.next.ssrc || m.seq != l.next.seq && !l.next.goesOn(m):
+		l.candidate, l.count = src, 0
+	case m.seq == l.next.seq: // the same again
+		return false, false
 	}
-	if src != l.candidate || ssrc != l.ssrc {
-		l.candidate, l.ssrc, l.count = src, ssrc, 0
-	}
+	l.next = m
 	if l.count++; l.count < latchAfter {
 		return false, false
 	}
-	return true, l.settle(src)
+	return true, l.settle(src, m)
 }
 
 // settle makes src the peer's; true if target has changed.
-func (l *latch) settle(src netip.AddrPort) (moved bool) {
-	l.source, l.settled = src, true
+func (l *latch) settle(src netip.AddrPort, m mark) (moved bool) {
+	symmetric := l.mode == LatchAlways || l.settled && l.source == l.target
+	l.source, l.settled, l.last, l.count = src, true, m, 0
 	to := src
-	if src.Addr() == l.remote.Addr() {
+	if src.Addr() == l.remote.Addr() && !symmetric {
 		to = l.remote
 	}
 	moved = l.target != to

@@ -24,10 +24,12 @@ type music struct {
 	codec   string
 	audio   []byte // of piece, in codec
 	pos     int    // in audio, of the next frame
-	tick    int64  // of the last frame
+	tick    int64  // to which time has gone on: that of the last frame, while a sender has the port
+	after   int64  // before this tick no frame is sent: sound up to it was, as another sender had the port
 	ptime   int    // ms
 	playing bool
 	fresh   bool // no frame yet since play
+	apart   bool // the next frame does not follow the last one
 	paced   bool // a sender has the port
 }
 
@@ -51,9 +53,9 @@ func clampPtime(ms int) int {
 	return min(max(ms/ptimeStep, 1), maxPtime/ptimeStep) * ptimeStep
 }
 
-// play begins a tune.
-func (m *music) play(t Tune) {
-	m.tune, m.next, m.pos = t, nil, 0
+// play begins a tune at a tick.
+func (m *music) play(t Tune, tick int64) {
+	m.tune, m.next, m.pos, m.tick = t, nil, 0, tick
 	m.put(t.Next(nil))
 	m.playing, m.fresh = true, true
 }
@@ -62,6 +64,21 @@ func (m *music) play(t Tune) {
 func (m *music) stop() {
 	m.tune, m.piece, m.next, m.audio = nil, nil, nil, nil
 	m.playing = false
+}
+
+// leave takes note that the sender whose packets were of ptime ms gives the port away.
+func (m *music) leave(ptime int) {
+	m.after, m.apart = m.tick+int64(ptime), true
+}
+
+// pass has time go on to a tick where no sender does that: the tune goes on though
+// nobody may hear it.
+func (m *music) pass(tick int64) {
+	if !m.playing || m.paced || tick <= m.tick {
+		return
+	}
+	m.move(int(tick-m.tick) * bytesPerMs)
+	m.tick, m.fresh, m.apart = tick, false, true
 }
 
 func (m *music) put(p Piece) { m.piece, m.audio = p, p.Audio(m.codec) }

@@ -284,7 +284,7 @@ func TestFramesDoNotAllocate(t *testing.T) {
 		f.port.Set(f.session(codec.PCMU, 0))
 		must(t, f.conn.Close()) // packets go nowhere
 		p := newPacer(w.e)
-		f.port.music.play(newLoop(1))
+		f.port.music.play(newLoop(1), 0)
 		f.port.Place()
 		f.port.OnPlace(func() { t.Error("a new place within 1,000 packets") })
 		tick := int64(0)

@@ -18,6 +18,8 @@ type poller struct {
 	file *os.File // owns the epoll descriptor
 	raw  syscall.RawConn
 
+	unfiltered sync.Once // that filters are refused has been told
+
 	mu    sync.Mutex
 	slots []*Port // guarded by mu; an event carries an index
 	free  []int32 // guarded by mu; empty slots
@@ -79,6 +81,13 @@ func (l *poller) add(p *Port, s *rawSocket) error {
 		l.free = append(l.free, s.slot)
 	}
 	return err
+}
+
+// refused tells once that the system takes no filters.
+func (l *poller) refused(err error) {
+	l.unfiltered.Do(func() {
+		l.e.log.Warn().Err(err).Msg("no kernel filter for sound that nobody listens to; it is read")
+	})
 }
 
 // remove takes a port away again. An event that is being carried may still find
@@ -148,7 +157,7 @@ func (p *Port) poll(l *poller, failed bool) {
 	}
 	s := p.sock.(*rawSocket)
 	if failed {
-		p.refused(unix.ECONNREFUSED)
+		p.refused(s.failure())
 		s.watch(false) // else what is queued would wake us for ever
 	}
 	n, from, err := s.recv(l.buf[:])
@@ -157,6 +166,7 @@ func (p *Port) poll(l *poller, failed bool) {
 		return
 	}
 	l.r.take(p, l.buf[:n], from)
+	p.screen()
 	p.mu.Unlock()
 	l.r.act(p)
 }

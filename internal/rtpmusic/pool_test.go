@@ -9,12 +9,15 @@ import (
 
 // poolModel is a pool that is plain and slow.
 type poolModel struct {
-	free, taken []uint16
-	at          map[uint16]time.Duration
-	out         map[uint16]int
+	free, resting, taken []uint16
+	at                   map[uint16]time.Duration
+	out                  map[uint16]int
 }
 
 func (m *poolModel) take(now time.Duration) (uint16, bool) {
+	if len(m.resting) > 0 && now-m.at[m.resting[0]] >= portRest {
+		m.free, m.resting = append(m.free, m.resting[0]), m.resting[1:]
+	}
 	if len(m.taken) > 0 && now-m.at[m.taken[0]] >= portRetry {
 		m.free, m.taken = append(m.free, m.taken[0]), m.taken[1:]
 	}
@@ -29,19 +32,16 @@ func (m *poolModel) take(now time.Duration) (uint16, bool) {
 
 func (m *poolModel) claim(num uint16) {
 	is := func(n uint16) bool { return n == num }
-	m.free, m.taken = slices.DeleteFunc(m.free, is), slices.DeleteFunc(m.taken, is)
+	m.free, m.resting, m.taken = slices.DeleteFunc(m.free, is), slices.DeleteFunc(m.resting, is), slices.DeleteFunc(m.taken, is)
 	m.out[num]++
 }
 
-func (m *poolModel) back(num uint16, busy bool, now time.Duration) {
+func (m *poolModel) back(num uint16, to *[]uint16, now time.Duration) {
 	if m.out[num]--; m.out[num] > 0 {
 		return
 	}
-	if delete(m.out, num); busy {
-		m.taken, m.at[num] = append(m.taken, num), now
-	} else {
-		m.free = append(m.free, num)
-	}
+	delete(m.out, num)
+	*to, m.at[num] = append(*to, num), now
 }
 
 func TestPool(t *testing.T) {
@@ -57,7 +57,7 @@ func TestPool(t *testing.T) {
 		var now time.Duration
 		for step := range 2000 {
 			now += time.Duration(r.IntN(int(portRetry / 5)))
-			switch op := r.IntN(6); {
+			switch op := r.IntN(7); {
 			case op < 2:
 				got, ok := p.take(now)
 				want, wantOK := m.take(now)
@@ -77,18 +77,23 @@ func TestPool(t *testing.T) {
 					p.give(num) // as if it had never been
 				}
 			case len(out) > 0:
-				i, busy := r.IntN(len(out)), op == 3
+				i := r.IntN(len(out))
 				num := out[i]
 				out = slices.Delete(out, i, i+1)
-				if busy {
+				switch op {
+				case 3:
 					p.refuse(num, now)
-				} else {
+					m.back(num, &m.taken, now)
+				case 4:
 					p.give(num)
+					m.back(num, &m.free, now)
+				default:
+					p.rest(num, now)
+					m.back(num, &m.resting, now)
 				}
-				m.back(num, busy, now)
 			}
-			if p.n[freeQueue] != len(m.free) || p.n[takenQueue] != len(m.taken) {
-				t.Fatalf("seed %d, step %d: %v numbers, want %d and %d", seed, step, p.n, len(m.free), len(m.taken))
+			if want := [poolQueues]int{len(m.free), len(m.resting), len(m.taken)}; p.n != want {
+				t.Fatalf("seed %d, step %d: %v numbers, want %v", seed, step, p.n, want)
 			}
 		}
 	}

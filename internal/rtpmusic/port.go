@@ -45,6 +45,7 @@ type Port struct {
 	music   music
 	latch   latch
 	inbox   inbox
+	deaf    *filter      // of the session; for when nobody listens
 	peer    *Port        // bridged with; nil = none
 	relay   relay        // of what peer receives, into out
 	lock    *lock        // of SRTP; nil = in the clear
@@ -105,11 +106,13 @@ func (p *Port) Set(s Session) {
 	}
 	p.session = s
 	p.secure(s.Secured)
-	p.latch.set(s.Remote)
+	p.latch.set(s.Remote, Latch(p.e.latch.Load()))
+	p.music.pass(p.e.tick()) // in the former codec
+	p.music.set(s)
 	p.aim()
 	p.sock.watch(false)
-	p.music.set(s)
-	p.pace()
+	p.deaf = p.e.filters.of(s.EventPT, s.EventRecvPT)
+	p.screen()
 }
 
 // aim points the socket at the latch's target.
@@ -117,6 +120,7 @@ func (p *Port) aim() {
 	p.out.ready = p.session.Send && reachable(p.latch.target) && p.lock.sends()
 	p.sock.aim(p.latch.target)
 	p.out.joined = false
+	p.pace()
 }
 
 // Play ends a bridge and plays a tune from its start until Stop, Bridge or Close.
@@ -128,16 +132,34 @@ func (p *Port) Play(t Tune) {
 	if p.closed || t == nil {
 		return
 	}
-	p.music.play(t)
+	p.music.play(t, p.e.tick())
 	p.pace()
 }
 
-// pace hands the port to a sender if it plays and none has it.
+// pace hands the port to a sender if it plays, its peer may be sent to and none has
+// it. A sender gives it back as soon as one of these is over: music on hold costs
+// nothing (but visit).
 func (p *Port) pace() {
-	if p.music.playing && !p.music.paced {
-		p.music.paced = true
-		p.e.pacer().add(p)
+	m := &p.music
+	if !m.playing || m.paced || !p.out.ready || m.codec == "" {
+		return
 	}
+	m.pass(p.e.tick())
+	m.paced = true
+	p.e.pacer().add(p)
+}
+
+// visit is called by the wheel, every few seconds while the port is open. It returns
+// when to come again, and 0 for never. Music on hold goes on here: it would keep a
+// tune in memory that was replaced long ago.
+func (p *Port) visit() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return 0
+	}
+	p.music.pass(p.e.tick())
+	return turnEvery
 }
 
 // Stop ends the music; nothing of it is sent once Stop has returned.

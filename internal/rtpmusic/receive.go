@@ -27,6 +27,8 @@ type reader struct {
 	data   []byte // the datagram
 	codec  string // of the sender
 	event  bool
+	clock  int   // of its durations
+	noise  bool  // neither sound nor event: nothing to relay
 	peer   *Port // relay to this one
 	moved  netip.AddrPort
 	digits []byte
@@ -36,7 +38,7 @@ type reader struct {
 // take reads the datagram b of p, under p's mutex. It does nothing that needs
 // another one; act does.
 func (r *reader) take(p *Port, b []byte, from netip.AddrPort) {
-	r.now, r.data, r.peer, r.moved = r.e.now(), b, nil, netip.AddrPort{}
+	r.now, r.data, r.peer, r.moved, r.noise = r.e.now(), b, nil, netip.AddrPort{}, false
 	r.digits = r.digits[:0]
 	if p.lock != nil {
 		if b = p.lock.open(b, r.now); b == nil {
@@ -82,10 +84,12 @@ func (r *reader) takeRTP(p *Port, from netip.AddrPort) {
 		r.count.invalid.Add(1)
 		if p.latch.known(from) { // comfort noise, say
 			p.listened(r)
+			r.noise = true
+			r.relay(p)
 		}
 		return
 	}
-	accepted, moved := p.latch.packet(from, h.SSRC)
+	accepted, moved := p.latch.packet(from, mark{h.SSRC, h.SequenceNumber, r.now})
 	if !accepted {
 		r.count.strangers.Add(1)
 		return
@@ -98,7 +102,7 @@ func (r *reader) takeRTP(p *Port, from netip.AddrPort) {
 	}
 	if p.latch.doubtful() {
 		p.sock.watch(true)
-	} else if !p.out.joined && from == p.latch.target {
+	} else if !p.out.joined && p.out.ready && from == p.latch.target {
 		p.out.joined = p.sock.join(true)
 	}
 	if r.event {
@@ -109,8 +113,15 @@ func (r *reader) takeRTP(p *Port, from netip.AddrPort) {
 		p.inbox.digits = p.inbox.keys.Audio(p.inbox.digits, r.now)
 	}
 	late := r.event && p.before != (packet.Press{}) && p.inbox.keys.Last() == p.before // the end of a key, twice more
-	if p.peer != nil && s.Recv && !late {
-		r.peer, r.codec = p.peer, s.Codec
+	if !late {
+		r.relay(p)
+	}
+}
+
+// relay has the packet passed on, if p is bridged and may send.
+func (r *reader) relay(p *Port) {
+	if s := &p.session; p.peer != nil && s.Recv {
+		r.peer, r.codec, r.clock = p.peer, s.Codec, s.eventClock()
 	}
 }
 

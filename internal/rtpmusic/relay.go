@@ -1,6 +1,7 @@
 package rtpmusic
 
 import (
+	"encoding/binary"
 	"net/netip"
 	"time"
 
@@ -64,9 +65,11 @@ func (p *Port) join(peer *Port) {
 }
 
 // drain takes what is queued in the socket while p has no peer: keys are noted,
-// to be told of with the next packet, and nothing is relayed.
+// to be told of with the next packet, and nothing is relayed. From now on everything
+// comes.
 func (p *Port) drain() {
 	p.peer = nil
+	p.out.filtered = p.sock.filter(nil)
 	r := reader{e: p.e, count: p.e.spare()}
 	p.sock.drain(func(b []byte, from netip.AddrPort) {
 		r.take(p, b, from)
@@ -77,10 +80,12 @@ func (p *Port) drain() {
 // relay turns the packets of one sender into the stream of another port: with
 // that stream's SSRC, and sequence numbers and timestamps moved by a constant, so
 // that losses, pauses and the order of packets stay what they were. The constants
-// are chosen whenever the sender begins anew.
+// are chosen whenever the sender begins anew. Packets that are not passed on leave
+// no gap in the numbers, which would look like a loss.
 type relay struct {
 	trans    *codec.Transcoder // nil until it is needed
 	from, to string            // its codecs
+	reorder                    // what comes, if trans has memory
 	begun    bool
 
 	// Of the sender's stream.
@@ -92,6 +97,10 @@ type relay struct {
 
 	seqShift uint16 // what to add, modulo 2^16
 	tsShift  uint32 // and modulo 2^32
+
+	keyTS    uint32 // of the event last heard of
+	keyShift uint32 // what to add to it
+	keyed    bool   // there was one
 }
 
 // Bounds within which a stream counts as going on.
@@ -111,48 +120,85 @@ const (
 )
 
 // follow takes note of a packet that arrived at now, and begins anew if it is of
-// another stream than the ones before.
-func (v *relay) follow(h *packet.Packet, event bool, o *out, now time.Duration) order {
+// another stream than the ones before. ts is its timestamp in the stream of o.
+func (v *relay) follow(h *packet.Packet, event bool, o *out, now time.Duration) (where order, ts uint32) {
 	step := int16(h.SequenceNumber - v.seq)
 	same := v.begun && h.SSRC == v.ssrc && step <= maxDropout && step >= -maxMisorder
+	ticks := int64(now-v.at) * ticksPerMs / int64(time.Millisecond)
+	drift := int64(int32(h.Timestamp-v.ts)) - ticks
+	strayed := drift > maxDrift || drift < -maxDrift
 	if same && step > 0 && !event {
 		// Timestamps of events are those of their start (RFC 4733 2.1).
-		ticks := int64(now-v.at) * ticksPerMs / int64(time.Millisecond)
-		drift := int64(int32(h.Timestamp-v.ts)) - ticks
-		same = drift <= maxDrift && drift >= -maxDrift
+		same = !strayed
 	}
 	if !same {
-		v.begun, v.ssrc, v.seq, v.age = true, h.SSRC, h.SequenceNumber, 0
-		v.ts, v.at = h.Timestamp, now
+		if v.trans != nil && v.ssrc != h.SSRC {
+			v.trans.Restart()
+		}
+		v.begun, v.keyed, v.age, v.held, v.due = true, false, 0, nil, h.SequenceNumber
+		v.ssrc, v.seq, v.ts, v.at = h.SSRC, h.SequenceNumber, h.Timestamp, now
 		v.seqShift = o.seq + 1 - h.SequenceNumber
 		v.tsShift = o.resume(now) - h.Timestamp
-		v.trans = nil
 		o.marker = true
-		return newest
+		strayed = false
 	}
-	if step <= 0 {
+	shift := v.tsShift
+	if event {
+		shift = v.key(h.Timestamp, strayed, o, now)
+	}
+	ts = h.Timestamp + shift
+	if step <= 0 && same {
 		if -int(step) > int(v.age) {
-			return before
+			return before, ts
 		}
-		return older
+		return older, ts
 	}
-	v.seq = h.SequenceNumber
-	v.age = min(v.age+uint16(step), maxMisorder)
-	if int32(h.Timestamp-v.ts) > 0 {
+	if same {
+		v.seq = h.SequenceNumber
+		v.age = min(v.age+uint16(step), maxMisorder)
+	}
+	if shift == v.tsShift && int32(h.Timestamp-v.ts) > 0 {
 		v.ts, v.at = h.Timestamp, now
 	}
-	return newest
+	return newest, ts
 }
 
-// transcode appends payload in the codec to, to dst; nil if that can't be done.
-func (v *relay) transcode(dst, payload []byte, from, to string) []byte {
-	if v.trans == nil || v.from != from || v.to != to {
-		v.from, v.to = from, to
-		if v.trans = codec.NewTranscoder(from, to); v.trans == nil {
-			return nil
+// key returns what to add to the timestamp of an event. That of one on a clock of its
+// own may have strayed from the stream's: such a press begins when its first packet
+// comes.
+func (v *relay) key(ts uint32, strayed bool, o *out, now time.Duration) uint32 {
+	if v.keyed && ts == v.keyTS {
+		return v.keyShift
+	}
+	v.keyed, v.keyTS, v.keyShift = true, ts, v.tsShift
+	if strayed {
+		v.keyShift = o.resume(now) - ts
+	}
+	return v.keyShift
+}
+
+// pause takes note that packets are not passed on: time goes on without them, and so
+// must sequence numbers.
+func (v *relay) pause() { v.begun, v.held = false, nil }
+
+// leaveOut closes the gap that the newest packet would leave, as it is not passed on.
+// Those before it that are still on their way are lost.
+func (v *relay) leaveOut(o *out) {
+	v.seqShift--
+	v.age = 0
+	o.marker = true
+}
+
+// transcodes makes trans ready. ordered: it needs packets in their order, from seq on
+// if it is new. It is nil for a codec to itself.
+func (v *relay) transcodes(from, to string, seq uint16) (ordered bool) {
+	if v.from != from || v.to != to {
+		v.from, v.to, v.trans, v.held, v.due = from, to, nil, nil, seq
+		if from != to {
+			v.trans = codec.NewTranscoder(from, to)
 		}
 	}
-	return v.trans.Frame(dst, payload)
+	return v.trans != nil && v.trans.Memory()
 }
 
 // relayFrom sends the packet that r has read from p, if q is still bridged to p.
@@ -164,45 +210,71 @@ func (q *Port) relayFrom(p *Port, r *reader) {
 	}
 	s, o, v, h := &q.session, &q.out, &q.relay, &r.pkt
 	if !o.ready || s.Codec == "" || q.pressing {
-		v.begun = false // time goes on without these packets, and so must sequence numbers
+		v.pause()
 		return
 	}
-	where := v.follow(h, r.event, o, r.now)
+	if r.noise && (!v.begun || h.SSRC != v.ssrc) { // nothing that a stream begins with
+		return
+	}
+	where, ts := v.follow(h, r.event, o, r.now)
 	if where == before {
 		return
 	}
-	pt, b := s.PT, r.data[h.Offset-packet.HeaderSize:h.Offset+len(h.Payload)]
+	w := waiting{seq: h.SequenceNumber, ts: ts, at: r.now, marker: h.Marker, payload: h.Payload}
 	switch {
+	case r.noise, r.event && s.EventPT == 0:
+		w.kind = nothing
 	case r.event:
-		if pt = s.EventPT; pt == 0 {
-			return
-		}
-	case r.codec != s.Codec:
-		if where == older { // a codec with memory must not go back
-			return
-		}
-		sound := v.transcode(r.out[packet.HeaderSize:packet.HeaderSize], h.Payload, r.codec, s.Codec)
-		if sound == nil {
-			return
-		}
-		b = r.out[:packet.HeaderSize+len(sound)]
+		w.kind = event
+		rescale(h.Payload, r.clock, s.eventClock())
 	}
-	seq, ts := h.SequenceNumber+v.seqShift, h.Timestamp+v.tsShift
+	switch ordered := v.transcodes(r.codec, s.Codec, w.seq); {
+	case ordered:
+		q.inOrder(w, r)
+	case w.kind == nothing:
+		if where == newest {
+			v.leaveOut(o)
+		}
+	case v.trans == nil || w.kind == event:
+		b := r.data[h.Offset-packet.HeaderSize : h.Offset+len(h.Payload)]
+		q.pass(w, b, r.now, r.count)
+	default:
+		b := v.trans.Frame(r.out[:packet.HeaderSize], h.Payload)
+		q.pass(w, b, r.now, r.count)
+	}
+}
+
+// pass sends a packet of the relay; b is its payload behind room for the header.
+func (q *Port) pass(w waiting, b []byte, now time.Duration, count *counters) {
+	o := &q.out
+	seq, pt := w.seq+q.relay.seqShift, q.session.PT
+	if w.kind == event {
+		pt = q.session.EventPT
+	}
 	if int16(seq-o.seq) > 0 {
 		o.seq = seq
 		if o.nearCeiling() {
 			q.near()
 		}
 	}
-	if !o.begun || int32(ts-o.ts) > 0 {
-		o.used(ts, r.now)
+	if !o.begun || int32(w.ts-o.ts) > 0 {
+		o.used(w.ts, now)
 	}
-	packet.PutHeader(b, h.Marker || o.marker, pt, seq, ts, o.ssrc)
+	packet.PutHeader(b, w.marker || o.marker, pt, seq, w.ts, o.ssrc)
 	o.marker = false
-	if !q.send(b, r.now) {
-		r.count.failed.Add(1)
+	if !q.send(b, now) {
+		count.failed.Add(1)
 		return
 	}
-	r.count.relayed.Add(1)
-	r.count.out.Add(1)
+	count.relayed.Add(1)
+	count.out.Add(1)
+}
+
+// rescale has an event say how long it is in units of another clock.
+func rescale(payload []byte, from, to int) {
+	if from == to || len(payload) < packet.EventSize {
+		return
+	}
+	long := int(binary.BigEndian.Uint16(payload[2:])) * to / from
+	binary.BigEndian.PutUint16(payload[2:], uint16(min(long, 0xFFFF)))
 }

@@ -2,6 +2,7 @@ package rtpmusic
 
 import (
 	"bytes"
+	"encoding/binary"
 	"math"
 	"net/netip"
 	"testing"
@@ -232,6 +233,66 @@ func TestEventsThroughBridge(t *testing.T) {
 				}
 				if string(keys) != "7" {
 					t.Errorf("keys %q", keys)
+				}
+			})
+		})
+	}
+}
+
+// Where durations are in units of another clock at the other end they are changed, and
+// timestamps that follow that clock do not lead the stream astray.
+func TestEventsOnAnotherClock(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		from, to int
+		ts       uint32 // of the press, from where it would be by 8000 Hz
+		want     []uint16
+	}{
+		{"16 to 8 kHz", 16000, 8000, 0, []uint16{0, 5000, 32767}},
+		{"8 to 16 kHz", 8000, 16000, 0, []uint16{0, 20000, 65535}},
+		{"16 to 16 kHz", 16000, 16000, 0, []uint16{0, 10000, 65535}},
+		{"timestamps astray", 16000, 8000, 1 << 24, []uint16{0, 5000, 32767}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w, a, b := pair(t)
+				defer w.e.Close()
+				s := a.session(codec.G722, 9)
+				s.EventClock = c.from
+				a.port.Set(s)
+				s = b.session(codec.G722, 9)
+				s.EventClock = c.to
+				b.port.Set(s)
+				Bridge(a.port, b.port)
+				during(10, func(int) { a.say(make([]byte, 160)) })
+				ts := a.ts + 160 + c.ts
+				for i, d := range []uint16{0, 10000, 65535} {
+					a.seq, a.ts = a.seq+1, a.ts+160
+					a.send(i == 0, 101, a.seq, ts, []byte{5, 10, byte(d >> 8), byte(d)})
+					time.Sleep(20 * time.Millisecond)
+				}
+				during(10, func(int) { a.say(make([]byte, 160)) })
+				got := b.received()
+				if len(got) != 23 {
+					t.Fatalf("%d packets", len(got))
+				}
+				for i, p := range got {
+					if i > 0 && p.SequenceNumber != got[i-1].SequenceNumber+1 {
+						t.Errorf("packet %d: %v after %v", i, p.Header, got[i-1].Header)
+					}
+					want := got[0].Timestamp + uint32(160*i)
+					if i >= 10 && i < 13 {
+						want = got[10].Timestamp
+						if d := binary.BigEndian.Uint16(p.Payload[2:]); d != c.want[i-10] || p.PayloadType != 101 {
+							t.Errorf("event %d of type %d is %d long, want %d", i-10, p.PayloadType, d, c.want[i-10])
+						}
+					}
+					if d := int32(p.Timestamp - want); d != 0 {
+						t.Errorf("packet %d: timestamp %d off", i, d)
+					}
+				}
+				if d := int32(got[10].Timestamp - got[9].Timestamp); d != 160 {
+					t.Errorf("the press begins %d after the voice", d)
 				}
 			})
 		})

@@ -27,7 +27,9 @@ type out struct {
 	ready  bool          // there is an address to send to and the peer wants it
 	begun  bool          // ts has been used
 	joined bool          // the socket is joined to the peer
-	keyTS  uint32        // timestamp of the key that is being sent
+
+	filtered bool   // the kernel throws away what comes and nobody listens to
+	keyTS    uint32 // timestamp of the key that is being sent
 }
 
 // resume returns the timestamp of a packet sent at now whose sound follows on
@@ -53,7 +55,7 @@ func (p *Port) advance(tick int64) (ts uint32, skipped int) {
 	m, o := &p.music, &p.out
 	now := time.Duration(tick) * time.Millisecond
 	if m.fresh {
-		m.fresh, m.pos, m.tick = false, 0, tick
+		m.fresh, m.apart, m.pos, m.tick = false, false, 0, tick
 		o.marker = true
 		ts = o.resume(now)
 		o.used(ts, now)
@@ -61,9 +63,16 @@ func (p *Port) advance(tick int64) (ts uint32, skipped int) {
 	}
 	ms := int(tick - m.tick)
 	m.tick = tick
+	m.move(ms * bytesPerMs)
+	if m.apart {
+		m.apart = false
+		o.marker = true
+		ts = o.resume(now)
+		o.used(ts, now)
+		return ts, 0
+	}
 	ts = o.ts + uint32(ms)*ticksPerMs
 	o.used(ts, now)
-	m.move(ms * bytesPerMs)
 	return ts, max(ms/m.ptime-1, 0)
 }
 
@@ -72,8 +81,8 @@ type verdict uint8
 
 const (
 	frameSent  verdict = iota
-	frameHeld          // nothing may be sent now; the stream goes on
-	frameOver          // the sender is to forget the port
+	frameHeld          // nothing was sent now; the stream goes on
+	frameOver          // the sender is to forget the port: its music has ended, or nobody may hear it
 	frameMoved         // the sender is to put the port among those of its ptime
 )
 
@@ -82,18 +91,19 @@ func (p *Port) frame(w *pacer, tick int64, ptime int) verdict {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	m, o := &p.music, &p.out
-	if !m.playing {
+	if !m.playing || !o.ready || len(m.audio) == 0 {
+		m.leave(ptime)
 		m.paced = false
 		return frameOver
 	}
 	if m.ptime != ptime {
+		m.leave(ptime)
 		return frameMoved
 	}
-	ts, skipped := p.advance(tick)
-	if !o.ready || len(m.audio) == 0 {
-		o.marker = true
+	if tick < m.after || tick < m.tick && !m.fresh { // on its way from one sender to another
 		return frameHeld
 	}
+	ts, skipped := p.advance(tick)
 	if skipped > 0 {
 		o.marker = true
 		w.count.skipped.Add(uint64(skipped))

@@ -26,6 +26,9 @@ type threadSleeper struct {
 // nanoseconds; 50 us is what threads have by default.
 const timerSlack = 1000
 
+// threadName is what top -H and /proc/PID/task/*/comm show of a pacing thread.
+var threadName = [...]byte{'p', 'a', 'r', 'k', 'd', ' ', 'm', 'u', 's', 'i', 'c', 0}
+
 // newSleeper makes the sleeper of the pacer that calls it.
 func newSleeper(e *Engine) sleeper {
 	if e.listen != nil {
@@ -42,6 +45,7 @@ func newSleeper(e *Engine) sleeper {
 	if err := unix.Prctl(unix.PR_SET_TIMERSLACK, timerSlack, 0, 0, 0); err != nil {
 		e.log.Debug().Err(err).Msg("media thread keeps its timer slack")
 	}
+	_ = unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(&threadName[0])), 0, 0, 0) // for people who look
 	return s
 }
 

@@ -20,19 +20,23 @@ type socket interface {
 	join(on bool) bool
 	// watch has send fail after an ICMP error, on an unjoined socket too.
 	watch(on bool)
+	// filter has the kernel throw away what f does not let pass; with nil everything
+	// passes. It returns whether something is thrown away.
+	filter(f *filter) bool
 	// drain reads what is queued and gives it to f; nothing where reading waits.
 	drain(f func(b []byte, from netip.AddrPort))
 	close()
 }
 
-// looseAfter is how long a peer must be silent for its socket to be unjoined, so
-// that it would be heard from another address of its own.
-const looseAfter = 3 * time.Second
+// looseAfter is how long a peer must be silent for its socket to be unjoined and
+// unfiltered, so that it would be heard from another address of its own. It is longer
+// than the longest packets (60 ms) of which one in sampleEvery passes are apart.
+const looseAfter = 5 * time.Second
 
 // send sends a packet to the peer.
 func (p *Port) send(b []byte, now time.Duration) bool {
-	if p.out.joined && now-time.Duration(p.heard.Load()) > looseAfter {
-		p.out.joined = p.sock.join(false)
+	if (p.out.joined || p.out.filtered) && now-time.Duration(p.heard.Load()) > looseAfter {
+		p.loosen()
 	}
 	if p.lock != nil {
 		if b = p.lock.protect(b); b == nil {
@@ -45,6 +49,12 @@ func (p *Port) send(b []byte, now time.Duration) bool {
 	}
 	p.refused(err)
 	return false
+}
+
+// loosen has the socket hear everybody and everything.
+func (p *Port) loosen() {
+	p.out.joined = p.sock.join(false)
+	p.out.filtered = p.sock.filter(nil)
 }
 
 // refused takes note of an error of the socket: it may tell that nobody is at the
@@ -96,6 +106,8 @@ func (s *connSocket) join(bool) bool { return false }
 
 func (s *connSocket) watch(bool) {}
 
+func (s *connSocket) filter(*filter) bool { return false }
+
 func (s *connSocket) drain(func([]byte, netip.AddrPort)) {}
 
 func (s *connSocket) close() {
@@ -108,6 +120,7 @@ func (p *Port) bindConn(addr netip.AddrPort) error {
 	if err != nil {
 		return err
 	}
+	p.e.markConn(conn, addr.Addr().Is6())
 	p.sock = &connSocket{conn: conn, zone: addr.Addr().Zone()}
 	r := &reader{e: p.e, count: p.e.spare()}
 	p.e.wg.Go(func() { p.read(conn, r) })

@@ -15,8 +15,6 @@ var systemListen func(netip.AddrPort) (Conn, error)
 
 // rawSocket is a UDP socket of the system that the Go runtime does not know of:
 // no poll descriptor, no goroutine that waits, addresses made ready once.
-// Decision 7's kernel filter is to be attached and taken off here (SO_ATTACH_FILTER
-// on fd), beside join.
 type rawSocket struct {
 	fd       int
 	v6       bool
@@ -24,6 +22,8 @@ type rawSocket struct {
 	scope    uint32 // of that address if it is an IPv6 one of a link
 	joined   bool
 	watching bool
+	screen   *filter // attached; nil = none
+	unscreen bool    // the system has refused one
 
 	to     unix.RawSockaddrInet6 // or a RawSockaddrInet4 in its place; where send sends to
 	toSize uintptr               // 0: nowhere
@@ -59,6 +59,11 @@ func (p *Port) bind(addr netip.AddrPort) error {
 	if err != nil {
 		_ = unix.Close(fd) // the first error says more
 		return err
+	}
+	if s.v6 {
+		p.e.marked(unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_TCLASS, p.e.trafficClass()))
+	} else {
+		p.e.marked(unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_TOS, p.e.trafficClass()))
 	}
 	s.fd = fd
 	p.sock = s
@@ -165,6 +170,38 @@ func (s *rawSocket) watch(on bool) {
 		_ = unix.SetsockoptInt(s.fd, unix.IPPROTO_IP, unix.IP_RECVERR, v)
 	}
 	s.watching = on // without the option a refusal goes unnoticed, as before
+}
+
+// filter attaches f (SO_ATTACH_FILTER, which takes the place of one that is there) or
+// takes the filter off. A system that refuses gets its packets read.
+func (s *rawSocket) filter(f *filter) bool {
+	if f == s.screen || f != nil && s.unscreen {
+		return s.screen != nil
+	}
+	var err error
+	if f == nil {
+		err = unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_DETACH_FILTER, 0)
+	} else {
+		// Both types are the kernel's struct sock_filter.
+		first := (*unix.SockFilter)(unsafe.Pointer(unsafe.SliceData(f.prog)))
+		err = unix.SetsockoptSockFprog(s.fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: uint16(len(f.prog)), Filter: first})
+	}
+	if err == nil {
+		s.screen = f
+	} else {
+		s.unscreen = true
+		s.poller.refused(err)
+	}
+	return s.screen != nil
+}
+
+// failure returns the error that the socket has to tell, if any, which is told by it.
+func (s *rawSocket) failure() error {
+	n, err := unix.GetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_ERROR)
+	if err != nil {
+		return err
+	}
+	return unix.Errno(n)
 }
 
 // maxDrain bounds how many datagrams are drained; a socket's queue holds fewer

@@ -1,6 +1,7 @@
 package rtpmusic
 
 import (
+	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -8,8 +9,8 @@ import (
 // Stats is a snapshot of the engine. Counters never fall.
 type Stats struct {
 	Ports   int // open now
-	Free    int // ports of the range that may be opened
-	Streams int // playing music now, or stopped some milliseconds ago
+	Free    int // ports of the range that nobody has; those that rest are among them
+	Streams int // music that is being sent now, or was some milliseconds ago
 
 	In        uint64 // RTP and RTCP packets taken from peers
 	Out       uint64 // RTP packets sent: music and relayed
@@ -41,6 +42,9 @@ var latenessBounds = [...]time.Duration{
 	3 * time.Millisecond, 4 * time.Millisecond, 5 * time.Millisecond, 7500 * time.Microsecond,
 	10 * time.Millisecond, 15 * time.Millisecond, 20 * time.Millisecond, 40 * time.Millisecond,
 }
+
+// LatenessBounds returns the upper bounds of the buckets of Stats.Lateness.
+func LatenessBounds() []time.Duration { return slices.Clone(latenessBounds[:]) }
 
 // counters are those of one sender or reader: written by it alone, so that no two
 // cores fight for a cache line, and read by Stats.
@@ -105,6 +109,6 @@ func (e *Engine) Stats() Stats {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	s.Ports = len(e.open)
-	s.Free = e.pool.n[freeQueue] + e.pool.n[takenQueue]
+	s.Free = e.pool.n[freeQueue] + e.pool.n[restQueue] + e.pool.n[takenQueue]
 	return s
 }

@@ -95,7 +95,7 @@ func TestCodecChangesAsMusicTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := music{codec: codec.PCMU, ptime: 30}
 		old, next := newLoop(1), newLoop(2)
-		m.play(old)
+		m.play(old, 0)
 		b := make([]byte, 30*bytesPerMs)
 		m.move(codec.ByteRate - 80)
 		m.fill(b) // 10 ms of the old loop, and 20 of its start again

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 
+	"parkd/internal/config"
 	"parkd/internal/leg"
 	"parkd/internal/rtpmusic"
 	"parkd/internal/rtpmusic/library"
@@ -40,6 +41,17 @@ func (m media) Resume(at netip.AddrPort, place []byte, runs uint64) (leg.Port, e
 	from.Seq += uint16(runs) * rtpmusic.PlaceBlock
 	p.Resume(from)
 	return &port{Port: p, tunes: m.tunes}, nil
+}
+
+// latching is how peers are found.
+func latching(c *config.Config) rtpmusic.Latch {
+	switch c.Media.Latch {
+	case "always":
+		return rtpmusic.LatchAlways
+	case "never":
+		return rtpmusic.LatchNever
+	}
+	return rtpmusic.LatchAuto
 }
 
 // port is a port of rtpmusic as legs use it.

@@ -99,11 +99,13 @@ func (s *Server) reload() (config.Changes, error) {
 	if err := s.endpoint.Update(s.endpointSettings(&c)); err != nil { // validated: cannot happen
 		return config.Changes{}, err
 	}
+	s.engine.SetLatch(latching(&c))
 	s.speak(&c)
 	if len(tunes) > 0 {
 		s.log.Info().Strs("tunes", tunes).Msg("music changes at the end of its loop")
 	}
 	s.certs.use(id)
+	s.engine.Mark(c.Media.DSCP)
 	s.legs.Update(s.policy(&c))
 	s.notifier.KeepAlive(c.SIP.NATKeepalive)
 	if slices.ContainsFunc(ch.Keys, func(key string) bool { return strings.HasPrefix(key, "access.") }) {

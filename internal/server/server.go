@@ -117,7 +117,8 @@ func (s *Server) build() error {
 	s.wheel = dialog.NewWheel()
 	s.table = dialog.NewTable(s.wheel)
 	s.engine = rtpmusic.NewEngine(rtpmusic.Config{
-		Ports: [2]uint16{c.Media.Ports.Low, c.Media.Ports.High}, Listen: s.o.Listen, Log: s.log,
+		Ports: [2]uint16{c.Media.Ports.Low, c.Media.Ports.High}, Listen: s.o.Listen,
+		DSCP: c.Media.DSCP, Latch: latching(c), Log: s.log,
 	})
 	s.runner = orbit.NewRunner(state, j, s.world)
 	s.buildUsages(s.world, media{s.engine, s.tunes})

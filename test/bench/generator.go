@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"fmt"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -18,6 +19,7 @@ type generator struct {
 	conn  *net.UDPConn
 	local string
 	sinks *sinks
+	at    func(n int) netip.AddrPort // where caller n receives
 	next  int
 	hold  bool // callers are on hold: no music to them
 	ended chan struct{}
@@ -37,6 +39,8 @@ type call struct {
 	took    time.Duration
 	to      string // the To of the answer, with its tag
 	contact string
+	at      netip.AddrPort // where they receive
+	media   netip.AddrPort // where parkd does
 	failed  string
 	leave   bool // BYE as soon as it is answered
 	gone    bool
@@ -53,7 +57,7 @@ func newGenerator(sip string, s *sinks) (*generator, error) {
 		return nil, err
 	}
 	conn.SetReadBuffer(4 << 20)
-	g := &generator{conn: conn, local: conn.LocalAddr().String(), sinks: s, ended: make(chan struct{}),
+	g := &generator{conn: conn, local: conn.LocalAddr().String(), sinks: s, at: s.at, ended: make(chan struct{}),
 		calls: map[string]*call{}, seen: map[string]time.Time{}, wake: make(chan struct{}, 1), lamp: make(chan time.Time, 16)}
 	go g.read()
 	return g, nil
@@ -75,15 +79,15 @@ func (g *generator) request(method, uri, callID, to string, seq int, more, body 
 func (g *generator) invite(ext string, leave bool) *call {
 	g.mu.Lock()
 	g.next++
-	c := &call{id: fmt.Sprintf("c%d", g.next), ext: ext, sent: time.Now(), leave: leave}
+	c := &call{id: fmt.Sprintf("c%d", g.next), ext: ext, at: g.at(g.next), sent: time.Now(), leave: leave}
 	g.calls[c.id] = c
 	g.mu.Unlock()
 	way := "sendrecv"
 	if g.hold {
 		way = "inactive"
 	}
-	sdp := fmt.Sprintf("v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio %d RTP/AVP 0 101\r\na=rtpmap:101 telephone-event/8000\r\na=%s\r\n",
-		g.sinks.ports[g.next%len(g.sinks.ports)], way)
+	sdp := fmt.Sprintf("v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 %s\r\nt=0 0\r\nm=audio %d RTP/AVP 0 101\r\na=rtpmap:101 telephone-event/8000\r\na=%s\r\n",
+		c.at.Addr(), c.at.Port(), way)
 	uri := "sip:" + ext + "@127.0.0.1"
 	g.request("INVITE", uri, c.id, "<"+uri+">", 1, "Content-Type: application/sdp\r\n", sdp)
 	return c
@@ -134,6 +138,7 @@ func (g *generator) response(msg string) {
 		}
 		c.to = header(msg, "To")
 		c.contact = strings.Trim(header(msg, "Contact"), "<>")
+		c.media = media(msg)
 		g.request("ACK", c.contact, c.id, c.to, 1, "", "")
 		c.acked = time.Now()
 		if c.leave {
@@ -180,6 +185,15 @@ func header(msg, name string) string {
 	}
 	value, _, _ := strings.Cut(rest, "\r\n")
 	return value
+}
+
+// media is where parkd receives, which is on 127.0.0.1, by the description in a
+// message; not valid without one.
+func media(msg string) netip.AddrPort {
+	_, rest, _ := strings.Cut(msg, "\r\nm=audio ")
+	port, _, _ := strings.Cut(rest, " ")
+	at, _ := netip.ParseAddrPort("127.0.0.1:" + port) // none otherwise
+	return at
 }
 
 // wait waits until done says so, with the lock held while it looks.

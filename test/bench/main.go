@@ -18,7 +18,8 @@ import (
 // options are the sizes of a run.
 type options struct {
 	parkd   string
-	streams int
+	streams string
+	rounds  int
 	rate    int
 	few     int
 	many    int
@@ -48,7 +49,8 @@ func main() {
 	}
 	var o options
 	flag.StringVar(&o.parkd, "parkd", "./parkd", "the binary to measure")
-	flag.IntVar(&o.streams, "streams", 1000, "parked calls whose music is measured")
+	flag.StringVar(&o.streams, "streams", "2000,8000", "parked calls whose music is measured, by sizes")
+	flag.IntVar(&o.rounds, "rounds", 3, "how often each figure of media is measured, the floor before each")
 	flag.IntVar(&o.rate, "rate", 500, "parks a second")
 	flag.IntVar(&o.few, "few", 10, "calls parked beside the parks, at first")
 	flag.IntVar(&o.many, "many", 5000, "and then")
@@ -68,7 +70,7 @@ func run(o options) error {
 	for _, row := range []struct {
 		name    string
 		measure func(options) error
-	}{{"lamp", lamp}, {"watchers", watchers}, {"crowd", crowd}, {"list", list}, {"idle", idle}, {"music", music}, {"parks", parks}, {"journal", journal}, {"restart", restarts}} {
+	}{{"lamp", lamp}, {"watchers", watchers}, {"crowd", crowd}, {"list", list}, {"idle", idle}, {"music", music}, {"relay", relay}, {"parks", parks}, {"journal", journal}, {"restart", restarts}} {
 		if o.only != "" && !slices.Contains(strings.Split(o.only, ","), row.name) {
 			continue
 		}
@@ -76,42 +78,6 @@ func run(o options) error {
 			return fmt.Errorf("%s: %w", row.name, err)
 		}
 	}
-	return nil
-}
-
-// music: CPU and memory of parked callers, against the floor before and after.
-func music(o options) error {
-	sinks, err := openSinks(o.streams)
-	if err != nil {
-		return err
-	}
-	defer sinks.close()
-	before, err := floor(sinks, o.window)
-	if err != nil {
-		return err
-	}
-	p, g, err := begin(o, sinks)
-	if err != nil {
-		return err
-	}
-	defer p.stop()
-	defer g.close()
-	if err := g.fill("701", o.streams, o.rate); err != nil {
-		return err
-	}
-	cpu, sent, err := p.during(func() error { time.Sleep(o.window); return nil })
-	if err != nil {
-		return err
-	}
-	after, err := floor(sinks, o.window)
-	if err != nil {
-		return err
-	}
-	base := (before + after) / 2
-	packet := cpu / time.Duration(max(sent, 1))
-	fmt.Printf("music    %d calls: %v of CPU a packet, a bare paced sender %v (%v before, %v after): ratio %.2f; %.1f %% of the packets were sent\n",
-		o.streams, packet, base, before, after, float64(packet)/float64(base),
-		100*float64(sent)/(float64(o.streams)*50*o.window.Seconds()))
 	return nil
 }
 

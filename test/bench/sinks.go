@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -37,6 +38,11 @@ func openSinks(n int) (*sinks, error) {
 		s.ports = append(s.ports, at.(*unix.SockaddrInet4).Port)
 	}
 	return s, s.drop()
+}
+
+// at is where caller n receives; several share a sink if there are more of them.
+func (s *sinks) at(n int) netip.AddrPort {
+	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(s.ports[n%len(s.ports)]))
 }
 
 // drop has all packets thrown away.

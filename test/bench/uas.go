@@ -3,7 +3,9 @@
 package main
 
 import (
+	"fmt"
 	"net"
+	"os"
 
 	"github.com/emiago/sipgo"
 	"github.com/emiago/sipgo/sip"
@@ -37,4 +39,10 @@ func uasMain(addr string) {
 	server.OnOptions(ok)
 	server.OnAck(func(*sip.Request, sip.ServerTransaction) {})
 	fatal(server.ServeUDP(conn))
+}
+
+// fatal ends a process of the bench.
+func fatal(err error) {
+	fmt.Fprintln(os.Stderr, "bench:", err)
+	os.Exit(1)
 }

@@ -128,6 +128,31 @@ func TestParksBeyondTheLimitAreToldToComeBackLater(t *testing.T) {
 	})
 }
 
+// No answer is given that would have to be taken back; and a port that was just used
+// is nobody's until it has rested, be there no other.
+func TestWithoutAMediaPortThereIsNoAnswer(t *testing.T) {
+	runWith(t, func(c *config.Config) { c.Media.Ports = config.PortRange{Low: 10000, High: 10003} }, func(s *kit.Site) {
+		alice, bob, carol := s.Phone("alice"), s.Phone("bob"), s.Phone("carol")
+		parked := park(alice, bob)
+		direct := carol.Call("702", phone.Opts{})
+		refused := func() {
+			s.T.Helper()
+			if r := bob.Invite("703", phone.Opts{}).Expect(480); r.Get("Retry-After") == "" {
+				s.T.Error("480 without Retry-After")
+			}
+			if len(s.MediaPorts()) > 2 {
+				s.T.Errorf("ports %v", s.MediaPorts())
+			}
+		}
+		refused()
+		direct.Hangup()
+		s.Wait(time.Second)
+		refused() // its port rests
+		s.Wait(5 * time.Second)
+		goodbye(s, retrieve(s, bob, parked), parked)
+	})
+}
+
 func TestAParkThatCannotBeWrittenDownIsRefusedAndTheOthersLiveOn(t *testing.T) {
 	t.Parallel()
 	var disk *store.Memory

@@ -7,6 +7,7 @@ import (
 
 	"parkd/internal/config"
 	"parkd/test/kit"
+	"parkd/test/kit/phone"
 )
 
 // TestAServerMayBeStoppedAnywhere plays the scenes of the kill matrix once for
@@ -54,4 +55,32 @@ func stopScene(t *testing.T, sc scene, disk time.Duration, cuts ...kit.Cut) []ki
 		}
 	}
 	return kit.RunCut(t, p, func(s *kit.Site) { perform(s, sc) })
+}
+
+// Whatever moment of a park and of a fetch a stop meets, both are served, by the
+// next server if not by this one: nobody is told to come again.
+func TestAnInviteThatMeetsAStopIsServed(t *testing.T) {
+	t.Parallel()
+	play := func(s *kit.Site) {
+		caller, retriever := s.Phone("alice"), s.Phone("bob")
+		parked := caller.Call("701", phone.Opts{})
+		fetched := retriever.Call("*4701", phone.Opts{})
+		s.Wait(2 * time.Second)
+		fetched.Bye().Wait(phone.Patience) // 481 if the stop met it
+		parked.ExpectEnd(2 * time.Second)
+	}
+	for _, disk := range disks {
+		stop := func(t *testing.T, cuts ...kit.Cut) []kit.Counts {
+			return kit.RunCut(t, kit.Plan{Configure: kit.Kept, Disk: disk, Stop: true, Cuts: cuts}, play)
+		}
+		for _, p := range points(stop(t)[0]) {
+			for _, side := range []kit.Side{kit.Before, kit.After} {
+				p.Side, p.Down = side, 300*time.Millisecond
+				t.Run(variant{p, disk}.String(), func(t *testing.T) {
+					t.Parallel()
+					stop(t, p)
+				})
+			}
+		}
+	}
 }

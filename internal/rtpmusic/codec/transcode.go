@@ -4,6 +4,7 @@ package codec
 // packet, and keeps the state of both and of the change of the sampling rate in
 // between. It serves one direction of one stream and one goroutine.
 type Transcoder struct {
+	from     string
 	table    *[256]byte // one octet to one octet, nil if that is not enough
 	dec      Decoder
 	enc      Encoder
@@ -20,7 +21,7 @@ func NewTranscoder(from, to string) *Transcoder {
 	if in == 0 || out == 0 {
 		return nil
 	}
-	t := new(Transcoder)
+	t := &Transcoder{from: from}
 	switch {
 	case from == to:
 		return t
@@ -39,6 +40,17 @@ func NewTranscoder(from, to string) *Transcoder {
 		t.down = new(downsampler)
 	}
 	return t
+}
+
+// Memory reports whether what becomes of a packet depends on those before it, so that
+// they must come in the order in which they were made.
+func (t *Transcoder) Memory() bool { return t.dec != nil }
+
+// Restart begins to decode another stream. What comes out goes on as one.
+func (t *Transcoder) Restart() {
+	if t.dec != nil {
+		t.dec = NewDecoder(t.from)
+	}
 }
 
 // Frame appends the other codec's payload for payload to dst and returns it. It

@@ -91,6 +91,9 @@ type Press struct {
 // Last is the press last heard of.
 func (k *Keys) Last() Press { return Press{k.ssrc, k.ts, k.known} }
 
+// Down says whether a key is held down, as far as is known.
+func (k *Keys) Down() bool { return k.down }
+
 // Event takes an event packet that arrived at now (on any clock that only rises)
 // and appends to dst the digits of the presses that it ends: none, one, or two if
 // the end of the one before was lost and so was all but the end of this.
