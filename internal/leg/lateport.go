@@ -184,6 +184,14 @@ func (p *latePort) LocalPort() uint16 {
 	return 0
 }
 
+// RTCPPort implements Port.
+func (p *latePort) RTCPPort() uint16 {
+	if port := p.there(); port != nil {
+		return port.RTCPPort()
+	}
+	return 0
+}
+
 // Place implements Port.
 func (p *latePort) Place() []byte {
 	if port := p.there(); port != nil {

@@ -390,6 +390,7 @@ func (m *Manager) open(flow sipua.Flow) (Port, sdp.Local, netip.Addr, error) {
 	id := uint64(time.Now().Unix()) + 2208988800 // RFC 4566 5.2: NTP time
 	return port, sdp.Local{
 		Addr:      netip.AddrPortFrom(p.described(bound), port.LocalPort()),
+		RTCP:      port.RTCPPort(),
 		SessionID: id, Version: id, Codecs: p.Codecs, User: "parkd", Security: p.Security, Keys: keys,
 	}, bound, nil
 }

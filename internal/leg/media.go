@@ -20,6 +20,7 @@ type Media interface {
 type silent struct{}
 
 func (silent) LocalPort() uint16              { return 0 }
+func (silent) RTCPPort() uint16               { return 0 }
 func (silent) Set(sdp.Agreed)                 {}
 func (silent) Play(string)                    {}
 func (silent) Say([]string, string)           {}
@@ -37,6 +38,7 @@ func (silent) Source() netip.AddrPort         { return netip.AddrPort{} }
 // do not block, and do nothing after Close.
 type Port interface {
 	LocalPort() uint16
+	RTCPPort() uint16 // where RTCP comes to from peers that do not multiplex it; 0 = nowhere
 	Set(sdp.Agreed)   // what the leg's offer and answer agreed on; at each of them
 	Play(tune string) // music from its start, to the peer
 	// Say plays words one after the other, and then goes on as Play does with a tune;

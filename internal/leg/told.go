@@ -76,18 +76,26 @@ func (l *Leg) preference() string {
 	return l.codecName()
 }
 
-// offer writes an offer of what is to be told now.
-func (l *Leg) offer() []byte {
+// ours is our end as the next description says it: RTCP is where it is now.
+func (l *Leg) ours() sdp.Local {
+	if n := l.port.RTCPPort(); n != 0 {
+		l.local.RTCP = n
+	}
 	local := l.local
 	local.Previous = l.last
+	return local
+}
+
+// offer writes an offer of what is to be told now.
+func (l *Leg) offer() []byte {
+	local := l.ours()
 	return sdp.Offer(local, preferred(local.Codecs, l.preference()))
 }
 
 // agreeTo writes the answer to an offer of the peer's, and takes what they agree on.
 // After an error nothing has changed.
 func (l *Leg) agreeTo(remote sdp.Remote, body []byte) error {
-	local := l.local
-	local.Previous = l.last
+	local := l.ours()
 	w := l.want()
 	local.Direction, local.Elsewhere = w.way, w.elsewhere
 	answer, agreed, err := remote.Answer(local, l.preference())

@@ -74,6 +74,7 @@ type Engine struct {
 
 	pacers  []*pacer
 	wheel   *wheel
+	ports   [2]uint16 // the range
 	pollers []*poller // none with listen
 	err     error     // why there are no pollers; Open returns it
 	readers []counters
@@ -81,6 +82,8 @@ type Engine struct {
 	next    atomic.Uint32 // spreads ports over pollers and readers
 	filters filters
 	latch   atomic.Uint32 // a Latch
+
+	controls controls
 
 	mu     sync.Mutex
 	pool   pool               // guarded by mu
@@ -99,11 +102,13 @@ func NewEngine(c Config) *Engine {
 		listen: c.Listen,
 		start:  time.Now(),
 		done:   make(chan struct{}),
+		ports:  c.Ports,
 		pool:   newPool(c.Ports),
 		open:   make(map[*Port]struct{}),
 	}
 	e.Mark(c.DSCP)
 	e.SetLatch(c.Latch)
+	e.controls.by, e.controls.failed = make(map[netip.Addr]*control), make(map[netip.Addr]time.Duration)
 	if e.listen == nil {
 		e.listen = systemListen
 	}
@@ -144,8 +149,9 @@ func (e *Engine) Open(ip netip.Addr) (*Port, error) {
 		if err != nil {
 			return nil, fmt.Errorf("open media port on %s: %w", ip, err)
 		}
-		p := newPort(e, num)
-		err = p.bind(netip.AddrPortFrom(ip.Unmap(), num))
+		at := netip.AddrPortFrom(ip.Unmap(), num)
+		p := newPort(e, at)
+		err = p.bind(at)
 		if err == nil {
 			return e.opened(p)
 		}
@@ -185,7 +191,7 @@ func (e *Engine) openAt(local netip.AddrPort) (*Port, error) {
 	if closed {
 		return nil, ErrClosed
 	}
-	p := newPort(e, local.Port())
+	p := newPort(e, local)
 	err := p.bind(local)
 	if err == nil {
 		return e.opened(p)
@@ -243,7 +249,7 @@ func (e *Engine) opened(p *Port) (*Port, error) {
 		p.Close()
 		return nil, ErrClosed
 	}
-	e.wheel.add(p, turnEvery)
+	e.wheel.add(p, untilReport(true))
 	return p, nil
 }
 

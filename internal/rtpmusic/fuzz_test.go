@@ -70,7 +70,7 @@ func FuzzRelay(f *testing.F) {
 			return
 		}
 		port := func(name string, clock int) (*Port, *checkedSocket) {
-			p := newPort(e, 10000)
+			p := newPort(e, netip.AddrPortFrom(ourIP, 10000))
 			s := &checkedSocket{t: t, ssrc: p.out.ssrc, pts: [2]uint8{96, 101}}
 			p.sock = s
 			p.Set(Session{Remote: netip.MustParseAddrPort("10.0.0.9:4000"), Codec: name, PT: 96, RecvPT: 0,

@@ -128,7 +128,7 @@ func TestReloadOnHold(t *testing.T) {
 		if runtime.GC(); kept.Value() == nil {
 			t.Error("the old music is gone although it is played")
 		}
-		time.Sleep(2*time.Second + 2*turnEvery)
+		time.Sleep(2*time.Second + 2*reportEvery)
 		for i := 0; kept.Value() != nil; i++ {
 			if runtime.GC(); i == 5 {
 				t.Fatal("the old music is kept although nobody hears it any more")

@@ -20,6 +20,22 @@ type Place struct {
 	// Source is where music is sent if that is not the address in the peer's
 	// description, as the peer is behind NAT; unset if it is.
 	Source netip.AddrPort `json:"source,omitzero"`
+
+	// What reports say (RFC 3550 6.4.1, 6.5.1): ceilings, as Seq is one; the name; and at
+	// which port of ours RTCP was received.
+	Packets uint32 `json:"packets,omitempty"`
+	Octets  uint32 `json:"octets,omitempty"`
+	CNAME   string `json:"cname,omitempty"`
+	RTCP    uint16 `json:"rtcp,omitempty"`
+}
+
+// After returns the place for a process before which others have resumed by this one:
+// so many, none of which has kept another.
+func (pl Place) After(others uint64) Place {
+	pl.Seq += uint16(others) * PlaceBlock
+	pl.Packets += uint32(others) * PlaceBlock
+	pl.Octets += uint32(others) * PlaceBlock * maxPtime * bytesPerMs
+	return pl
 }
 
 // PlaceBlock is how many packets a ceiling is ahead, and what a process may send
@@ -43,7 +59,12 @@ func (p *Port) Place() Place {
 		ts += ticks(p.e.now() - o.at)
 	}
 	o.raise()
-	return Place{SSRC: o.ssrc, Seq: o.seq + PlaceBlock, TS: ts, At: at, Source: p.latch.hidden()}
+	pl := Place{SSRC: o.ssrc, Seq: o.seq, TS: ts, At: at, Source: p.latch.hidden(),
+		Packets: o.packets, Octets: o.octets, CNAME: string(p.reports.cname[:])}
+	if p.control != nil {
+		pl.RTCP = p.control.port
+	}
+	return pl.After(1)
 }
 
 // raise sets when a ceiling that is PlaceBlock ahead is to be raised again.
@@ -52,8 +73,8 @@ func (o *out) raise() { o.warn = o.seq + placeWarn - uint16(o.ssrc%placeSpread) 
 // Resume makes the port go on with a former one's stream; it is called before the
 // first Set. The PlaceBlock numbers after pl.Seq are this process's. So that no
 // later one sends them again, whoever resumes by a Place that is older than the
-// last process first adds PlaceBlock to its Seq for each that has resumed by it;
-// then nothing needs to be kept at a start. Music goes to pl.Source at once; whoever
+// last process resumes by what its After returns; then nothing needs to be kept at a
+// start. Music goes to pl.Source at once; whoever
 // is heard first and consistently may move it, as with any new description.
 func (p *Port) Resume(pl Place) {
 	p.mu.Lock()
@@ -65,7 +86,12 @@ func (p *Port) Resume(pl Place) {
 		gap = PlaceBlock * framePtime * time.Millisecond
 	}
 	o := &p.out
-	o.ssrc, o.seq = pl.SSRC, pl.Seq
+	o.ssrc, o.seq, o.packets, o.octets = pl.SSRC, pl.Seq, pl.Packets, pl.Octets
+	c := &p.reports
+	if c.last, c.before = o.packets, o.packets; len(pl.CNAME) == cnameSize {
+		copy(c.cname[:], pl.CNAME)
+	}
+	p.controlled(pl.RTCP)
 	o.raise()
 	o.used(pl.TS+ticks(gap), p.e.now())
 	p.latch.restored = plain(pl.Source)

@@ -23,6 +23,11 @@ type Session struct {
 	EventRecvPT uint8 // and to receive them with; 0 = none
 	EventClock  int   // Hz: the unit of their durations, both ways; 0 is 8000
 
+	// RTCP is where the peer wants reports; unset: none are sent. With Mux they go where
+	// RTP goes, and come from there (RFC 5761).
+	RTCP netip.AddrPort
+	Mux  bool
+
 	Ptime int  // ms of sound in a packet of music: 10 to 60; 0 is 20
 	Send  bool // the peer wants to receive
 	Recv  bool // the peer may send: what it sends is relayed
@@ -34,7 +39,8 @@ type Session struct {
 type Port struct {
 	e    *Engine
 	num  uint16
-	sock socket // set before the port is used by two goroutines; closed under mu
+	sock socket     // set before the port is used by two goroutines; closed under mu
+	addr netip.Addr // that it is bound to
 
 	heard atomic.Int64 // engine's clock; 0 = never
 
@@ -53,13 +59,17 @@ type Port struct {
 	before  packet.Press // the last one before the bridge, which is none of peer's business
 	onPlace func()
 
+	control *control // of RTCP; nil = none. Set at the first of Resume, RTCPPort and Set
+	reports reports
+
 	keys     []press // that wait to be sent
 	pressing bool    // they are being sent
 }
 
-func newPort(e *Engine, num uint16) *Port {
-	p := &Port{e: e, num: num}
+func newPort(e *Engine, at netip.AddrPort) *Port {
+	p := &Port{e: e, num: at.Port(), addr: at.Addr()}
 	p.out.start()
+	p.reports.cname = newCNAME()
 	p.music.set(p.session)
 	return p
 }
@@ -67,6 +77,7 @@ func newPort(e *Engine, num uint16) *Port {
 // start draws what RFC 3550 5.1 wants to be random.
 func (o *out) start() {
 	o.ssrc, o.seq, o.ts = rand.Uint32(), uint16(rand.Uint32()), rand.Uint32()
+	o.packets, o.octets = 0, 0
 	o.raise()
 	o.marker = true
 }
@@ -98,7 +109,7 @@ func (p *Port) Source() netip.AddrPort {
 // Set takes what the two ends have agreed on, at each new description of the peer.
 // Music that plays goes on in the new codec; a bridge stays.
 func (p *Port) Set(s Session) {
-	s.Remote = plain(s.Remote)
+	s.Remote, s.RTCP = plain(s.Remote), plain(s.RTCP)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
@@ -113,6 +124,7 @@ func (p *Port) Set(s Session) {
 	p.sock.watch(false)
 	p.deaf = p.e.filters.of(s.EventPT, s.EventRecvPT)
 	p.screen()
+	p.attend()
 }
 
 // aim points the socket at the latch's target.
@@ -150,8 +162,8 @@ func (p *Port) pace() {
 }
 
 // visit is called by the wheel, every few seconds while the port is open. It returns
-// when to come again, and 0 for never. Music on hold goes on here: it would keep a
-// tune in memory that was replaced long ago.
+// when to come again, and 0 for never. The peer gets a report, on hold too, and music
+// on hold goes on: it would keep a tune in memory that was replaced long ago.
 func (p *Port) visit() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -159,7 +171,8 @@ func (p *Port) visit() time.Duration {
 		return 0
 	}
 	p.music.pass(p.e.tick())
-	return turnEvery
+	p.report()
+	return untilReport(false)
 }
 
 // Stop ends the music; nothing of it is sent once Stop has returned.
@@ -186,8 +199,10 @@ func (p *Port) Close() {
 		p.mu.Unlock()
 		return
 	}
+	p.bye()
 	p.closed = true
 	p.music.stop()
+	p.leave()
 	p.inbox.onKey, p.onPlace = nil, nil
 	peer := p.peer
 	p.peer = nil

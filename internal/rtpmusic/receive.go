@@ -52,7 +52,7 @@ func (r *reader) take(p *Port, b []byte, from netip.AddrPort) {
 		r.takeRTP(p, from)
 	case packet.RTCP:
 		if p.latch.known(from) {
-			p.listened(r)
+			r.takeRTCP(p, b)
 		} else {
 			r.count.strangers.Add(1)
 		}
@@ -111,6 +111,9 @@ func (r *reader) takeRTP(p *Port, from netip.AddrPort) {
 		}
 	} else {
 		p.inbox.digits = p.inbox.keys.Audio(p.inbox.digits, r.now)
+	}
+	if p.peer != nil {
+		p.reports.rx.take(h, r.event, r.now)
 	}
 	late := r.event && p.before != (packet.Press{}) && p.inbox.keys.Last() == p.before // the end of a key, twice more
 	if !late {

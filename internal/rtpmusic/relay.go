@@ -60,6 +60,7 @@ func (p *Port) join(peer *Port) {
 	p.music.stop()
 	p.peer = peer
 	p.relay, p.keys = relay{}, nil
+	p.reports.rx = received{}
 	p.before = p.inbox.keys.Last()
 	p.out.marker = true
 }

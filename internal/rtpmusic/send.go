@@ -30,6 +30,11 @@ type out struct {
 
 	filtered bool   // the kernel throws away what comes and nobody listens to
 	keyTS    uint32 // timestamp of the key that is being sent
+
+	// What was sent since the stream began, modulo 2^32 (RFC 3550 6.4.1); at least, in a
+	// process that goes on with it.
+	packets uint32
+	octets  uint32 // of payload
 }
 
 // resume returns the timestamp of a packet sent at now whose sound follows on

@@ -38,6 +38,7 @@ func (p *Port) send(b []byte, now time.Duration) bool {
 	if (p.out.joined || p.out.filtered) && now-time.Duration(p.heard.Load()) > looseAfter {
 		p.loosen()
 	}
+	size := len(b) - packet.HeaderSize
 	if p.lock != nil {
 		if b = p.lock.protect(b); b == nil {
 			return false
@@ -45,6 +46,8 @@ func (p *Port) send(b []byte, now time.Duration) bool {
 	}
 	err := p.sock.send(b)
 	if err == nil {
+		p.out.packets++
+		p.out.octets += uint32(size)
 		return true
 	}
 	p.refused(err)

@@ -18,6 +18,7 @@ type Stats struct {
 	Late      uint64 // music sent lateAfter or more after its time
 	Skipped   uint64 // music left out because its time was over
 	Strangers uint64 // packets dropped: not from the peer's address
+	Reports   uint64 // RTCP packets sent
 	Invalid   uint64 // packets dropped: neither RTP nor RTCP, or of a payload type not agreed on
 	Forged    uint64 // packets dropped: not made with the peer's key of SRTP, or repeated
 	Failed    uint64 // packets that the system refused to send
@@ -49,7 +50,7 @@ func LatenessBounds() []time.Duration { return slices.Clone(latenessBounds[:]) }
 // counters are those of one sender or reader: written by it alone, so that no two
 // cores fight for a cache line, and read by Stats.
 type counters struct {
-	in, out, relayed, late, skipped, strangers, invalid, forged, failed atomic.Uint64
+	in, out, relayed, late, skipped, strangers, reports, invalid, forged, failed atomic.Uint64
 
 	lateness [len(latenessBounds) + 1]atomic.Uint64
 	lateSum  atomic.Int64 // ns
@@ -82,6 +83,7 @@ func (c *counters) addTo(s *Stats, counts *[len(latenessBounds) + 1]uint64) {
 	s.Strangers += c.strangers.Load()
 	s.Invalid += c.invalid.Load()
 	s.Forged += c.forged.Load()
+	s.Reports += c.reports.Load()
 	s.Failed += c.failed.Load()
 	for i := range counts {
 		counts[i] += c.lateness[i].Load()

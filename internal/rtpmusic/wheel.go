@@ -23,9 +23,6 @@ const (
 	wheelSlots = 64                     // it turns once in as many steps
 )
 
-// turnEvery is how often a port is visited.
-const turnEvery = 5 * time.Second
-
 func newWheel(e *Engine) *wheel { return &wheel{e: e, wake: make(chan struct{}, 1)} }
 
 // add has p visited in d, at most wheelSlots-1 steps from now.

@@ -59,6 +59,10 @@ func (r Remote) Answer(l Local, prefer string) ([]byte, Agreed, error) {
 			a.RecvEvent = event
 		}
 		lines[r.Index] = audio(r.lines[r.Index].proto, l.receives().Port(), []Codec{c}, a.RecvEvent, way, locks)
+		// RFC 5761 5.1.1, RFC 8035: only what was offered is answered.
+		mux := r.RTCPMux && l.RTCP != 0 && muxes(c.PT, a.RecvEvent.PT)
+		lines[r.Index].attributes = append(lines[r.Index].attributes, l.control(mux, !mux)...)
+		a.reports(l, mux)
 	}
 	body, err := l.write(lines, r.times)
 	return body, a, err
@@ -87,6 +91,7 @@ func (r Remote) Accept(l Local) (Agreed, error) {
 		}
 		a := r.agreed(l, c, ev)
 		a.RecvPT, a.Secured = mine.PT, secured
+		a.reports(l, r.RTCPMux && l.offersMux())
 		if ev.PT != 0 {
 			a.RecvEvent = event
 		}

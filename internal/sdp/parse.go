@@ -140,7 +140,7 @@ func address(c *sdp.ConnectionInformation) (netip.Addr, error) {
 }
 
 // rtcp is where the peer wants RTCP: a=rtcp (RFC 3605 2.1), else the next port
-// (RFC 3550 11). A malformed attribute is ignored.
+// (RFC 3550 11). A malformed attribute is ignored; port 0 is no port.
 func rtcp(m *sdp.MediaDescription, rtp netip.AddrPort) netip.AddrPort {
 	next := netip.AddrPort{}
 	if p := rtp.Port(); p != 0 && p != 65535 {
@@ -155,8 +155,11 @@ func rtcp(m *sdp.MediaDescription, rtp netip.AddrPort) netip.AddrPort {
 		return next
 	}
 	port, err := strconv.ParseUint(f[0], 10, 16)
-	if err != nil || port == 0 {
+	if err != nil {
 		return next
+	}
+	if port == 0 {
+		return netip.AddrPort{} // nowhere
 	}
 	ip := rtp.Addr()
 	if len(f) == 4 {

@@ -132,6 +132,7 @@ func (r Remote) Removed() bool { return r.Addr.Port() == 0 }
 // Local is our end of a session.
 type Local struct {
 	Addr      netip.AddrPort // where we receive RTP
+	RTCP      uint16         `json:",omitempty"` // the port where we receive RTCP of who does not multiplex it; 0: nothing is said of RTCP
 	SessionID uint64         // o= of a first description
 	Version   uint64         // o= of a first description
 	Codecs    []string       // ours, in our order of preference
@@ -175,8 +176,9 @@ type Agreed struct {
 	Send      bool  // we may send
 	Recv      bool  // the peer may send
 	Remote    netip.AddrPort
-	RTCP      netip.AddrPort
-	Secured   Secured `json:",omitzero"` // by SRTP
+	RTCP      netip.AddrPort // where the peer receives RTCP; unset: nowhere
+	RTCPMux   bool           `json:",omitempty"` // on the port of RTP, both ways (RFC 5761)
+	Secured   Secured        `json:",omitzero"`  // by SRTP
 }
 
 // known are the formats that parkd speaks: name to static payload type (RFC 3551 6).

@@ -82,6 +82,7 @@ func TestParseStream(t *testing.T) {
 		{"ptime of the session", "a=ptime:40\nm=audio 4000 RTP/AVP 0", func(r Remote) bool { return r.Ptime == 40 }},
 		{"maxptime lowers", "m=audio 4000 RTP/AVP 0\na=ptime:40\na=maxptime:30", func(r Remote) bool { return r.Ptime == 30 && r.MaxPtime == 30 }},
 		{"rtcp elsewhere", "m=audio 4000 RTP/AVP 0\na=rtcp:53020 IN IP4 192.0.2.77", func(r Remote) bool { return r.RTCP == ap("192.0.2.77:53020") }},
+		{"no rtcp", "m=audio 4000 RTP/AVP 0\na=rtcp:0", func(r Remote) bool { return !r.RTCP.IsValid() }},
 		{"rtcp malformed", "m=audio 4000 RTP/AVP 0\na=rtcp:x y", func(r Remote) bool { return r.RTCP == ap("192.0.2.9:4001") }},
 		{"rtcp-mux", "m=audio 4000 RTP/AVP 0\na=rtcp-mux", func(r Remote) bool { return r.RTCPMux }},
 		{"hold by 0.0.0.0", "m=audio 4000 RTP/AVP 0\nc=IN IP4 0.0.0.0", func(r Remote) bool { return r.Hold && r.Direction == SendRecv }},

@@ -45,6 +45,7 @@ func Offer(l Local, codecs []string) []byte {
 		proto = lines[index].proto // RFC 3264 8.3: the transport stays
 	}
 	lines[index] = audio(proto, l.receives().Port(), list, event, l.Direction, l.locks())
+	lines[index].attributes = append(lines[index].attributes, l.control(true, true)...)
 	body, err := l.write(lines, nil)
 	if err != nil {
 		return nil

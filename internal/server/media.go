@@ -38,8 +38,7 @@ func (m media) Resume(at netip.AddrPort, place []byte, runs uint64) (leg.Port, e
 	if err != nil {
 		return nil, err
 	}
-	from.Seq += uint16(runs) * rtpmusic.PlaceBlock
-	p.Resume(from)
+	p.Resume(from.After(runs))
 	return &port{Port: p, tunes: m.tunes}, nil
 }
 
@@ -66,6 +65,7 @@ func (p *port) Set(a sdp.Agreed) {
 		Remote: a.Remote, Codec: a.Codec.Name, PT: a.Codec.PT, RecvPT: a.RecvPT,
 		EventPT: a.Event.PT, EventRecvPT: a.RecvEvent.PT, EventClock: a.Event.Clock,
 		Ptime: a.Ptime, Send: a.Send, Recv: a.Recv, Secured: a.Secured,
+		RTCP: a.RTCP, Mux: a.RTCPMux,
 	})
 }
 

@@ -147,11 +147,12 @@ func (s *Site) empty() {
 	}
 }
 
-// MediaPorts lists the server's open media ports: one for each leg.
+// MediaPorts lists the server's open media ports, one for each leg: the even ones. All
+// legs share one for RTCP.
 func (s *Site) MediaPorts() []netip.AddrPort {
 	var list []netip.AddrPort
 	for _, a := range s.Net.Bound(Server.Addr()) {
-		if a != Server {
+		if a != Server && a.Port()%2 == 0 {
 			list = append(list, a)
 		}
 	}
