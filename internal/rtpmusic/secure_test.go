@@ -214,6 +214,15 @@ func TestForgersLeadNowhere(t *testing.T) {
 		if st := w.e.Stats(); st.Forged != 50*2*5+20 || st.In != 2 {
 			t.Errorf("stats %+v", st)
 		}
+		before := a.port.Heard()
+		time.Sleep(time.Second)
+		good, err = a.out.RTCP(report)
+		must(t, err)
+		_, _ = a.conn.WriteToUDPAddrPort(good, a.to)
+		synctest.Wait()
+		if !a.port.Heard().After(before) {
+			t.Error("a report of the phone's is no sign of life")
+		}
 	})
 }
 

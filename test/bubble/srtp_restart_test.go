@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"parkd/test/kit"
+	"parkd/test/kit/fakenet"
 	"parkd/test/kit/phone"
 )
 
@@ -211,5 +212,25 @@ func TestSRTPKeysAreNowhere(t *testing.T) {
 				}
 			}
 		}
+	})
+}
+
+// A leg that has lost its port says with one re-INVITE where it is and which key counts.
+func TestSRTPOfALegThatHasMoved(t *testing.T) {
+	crash(t, nil, func(s *kit.Site) {
+		alice := encrypted(s.Phone("alice"), cm80, true)
+		c := park(alice, s.Phone("bob"))
+		hearsMusic(s, c)
+		before := c.Media.Remote()
+		died := time.Now()
+		var other *fakenet.Conn
+		s.CrashAnd(down, func() { other, _ = s.Net.Listen(before) })
+		s.Wait(time.Second)
+		fresh(s, c, died)
+		if n := len(c.Got("INVITE")); n != 1 || c.Media.Remote() == before {
+			s.T.Errorf("%d re-INVITEs, and media at %v", n, c.Media.Remote())
+		}
+		c.Hangup()
+		other.Close()
 	})
 }
