@@ -330,6 +330,7 @@ func TestWarnings(t *testing.T) {
 		{"limit of one call", "defaults: {max_calls: 3}", "orbits: 10 of them have max_calls but not allow_multiple"},
 		{"nothing to keep calls in", "store: {kind: memory}", "shutdown: keep has nothing to keep calls in with store.kind: memory"},
 		{"client ca", "sip: {tls: {client_ca: ca.pem}}", "sip.tls.client_ca: there is no tls://"},
+		{"keys that are not hidden", "media: {srtp: required}", "media.srtp: its keys are in SDP"},
 		{"no words", "media: {announcements: words-of-mine}", "media.announcements: there is no folder "},
 	}
 	for _, row := range rows {

@@ -47,6 +47,9 @@ func (c Config) Warnings() []string {
 	if c.SIP.TLS.ClientCA != "" && !c.listensTLS() {
 		w = append(w, "sip.tls.client_ca: there is no tls:// in sip.listen")
 	}
+	if c.Media.SRTP == "required" && !c.listensTLS() {
+		w = append(w, "media.srtp: its keys are in SDP, which nothing hides: there is no tls:// in sip.listen")
+	}
 	return append(w, c.orbitWarnings()...)
 }
 
