@@ -27,6 +27,7 @@ type Media struct {
 	closed  bool
 	seq     uint16
 	ts      uint32
+	tone    float64 // Hz; 0 = not talking yet
 
 	decoders map[uint8]codec.Decoder // owned by read
 }
@@ -201,11 +202,16 @@ func (m *Media) aim(sdp string) {
 	}
 }
 
-// Talk sends a tone from now on, a packet each 20 ms, until the phone closes.
+// Talk sends a tone from now on, a packet each 20 ms, until the phone closes or talks
+// in another one.
 func (m *Media) Talk(hz float64) {
 	m.mu.Lock()
-	name := Static[m.PT]
+	name, talks := Static[m.PT], m.tone > 0
+	m.tone = hz
 	m.mu.Unlock()
+	if talks {
+		return
+	}
 	enc, rate := codec.NewEncoder(name), codec.Rate(name)
 	at := 0
 	m.p.wg.Go(func() {
@@ -213,7 +219,7 @@ func (m *Media) Talk(hz float64) {
 		defer ticker.Stop()
 		for {
 			pt, ts := m.next(false)
-			m.send(pt, ts, at == 0, enc.Encode(nil, Sine(hz, rate, at, rate/50)))
+			m.send(pt, ts, at == 0, enc.Encode(nil, Sine(m.pitch(), rate, at, rate/50)))
 			at += rate / 50
 			select {
 			case <-ticker.C:
@@ -222,6 +228,12 @@ func (m *Media) Talk(hz float64) {
 			}
 		}
 	})
+}
+
+func (m *Media) pitch() float64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.tone
 }
 
 // next moves the stream on by a frame, and says with what payload type.

@@ -228,6 +228,9 @@ func (m *Media) Talk(b byte) byte { return m.talkEvery(b, frame) }
 // silence, and cheap.
 func (m *Media) Murmur(b byte) byte { return m.talkEvery(b, slow) }
 
+// Sampled talks like Talk; of its packets every 64th arrives.
+func (m *Media) Sampled(b byte) byte { return m.talkEvery(b, 64*frame) }
+
 func (m *Media) talkEvery(b byte, every time.Duration) byte {
 	m.mu.Lock()
 	defer m.mu.Unlock()
