@@ -83,14 +83,37 @@ func (f *filters) of(event, event2 uint8) *filter {
 	return f.made[key]
 }
 
-// screen has the kernel throw away what nobody listens to, and lets it pass again.
-// It listens while there is a bridge; while it is not known who the peer is, so that
-// the peer is found; and while the peer holds a key down, since only what follows
-// tells that it was let go when the end of it was lost (packet.Keys).
-func (p *Port) screen() {
-	if p.peer == nil && p.latch.settled && !p.inbox.keys.Down() {
-		p.out.filtered = p.sock.filter(p.deaf)
-	} else {
-		p.out.filtered = p.sock.filter(nil)
+// screenAfter is how many packets are read for nobody before a filter is attached,
+// which costs as much CPU time as reading some of them, and memory of the kernel: not
+// for a caller who is fetched at once, nor again and again for one who presses keys.
+const screenAfter = 64
+
+// screenSpread is how many more it may be, a number of each port's own: after a restart
+// all callers are heard at once.
+const screenSpread = 128
+
+// screen is called after each packet that was read. It takes the filter off while it is
+// not known who the peer is, so that the peer is found, and while the peer holds a key
+// down, since only what follows tells that it was let go when the end of it was lost
+// (packet.Keys). Otherwise, without a bridge, it returns true when it is time to attach
+// one, by attach.
+func (p *Port) screen() bool {
+	switch {
+	case p.peer != nil || !p.latch.settled || p.inbox.keys.Down():
+		p.unscreen()
+	case !p.out.filtered && p.deaf != nil:
+		p.inbox.idle++
+		p.out.filtered = p.inbox.idle >= screenAfter+uint8(p.num/2%screenSpread) && p.sock.filter(p.deaf)
+		return p.out.filtered
+	}
+	return false
+}
+
+// unscreen has everything be heard.
+func (p *Port) unscreen() {
+	p.inbox.idle = 0
+	if p.out.filtered {
+		p.out.filtered = false
+		p.sock.filter(nil)
 	}
 }

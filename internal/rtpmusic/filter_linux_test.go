@@ -22,8 +22,8 @@ func (p *Port) isFiltered(t *testing.T) bool {
 	if err != 0 {
 		t.Fatal(err)
 	}
-	if (n > 0) != p.out.filtered {
-		t.Errorf("the kernel's filter has %d instructions; filtered: %v", n, p.out.filtered)
+	if n > 0 && !p.out.filtered {
+		t.Errorf("the kernel's filter has %d instructions, and nobody knows", n)
 	}
 	return n > 0
 }
@@ -167,8 +167,16 @@ func TestFilterThatIsRefused(t *testing.T) {
 	f.port.deaf = &filter{make([]bpf.RawInstruction, 1)} // no program
 	f.port.mu.Unlock()
 	before := e.Stats()
-	f.say("x", 100)
-	if n := f.read(before, 0); n != 100 || f.port.isFiltered(t) {
-		t.Errorf("%d of 100 packets were read", n)
+	for n := range 10 { // not more at once than a socket's queue holds
+		f.say("x", 100)
+		if n := f.read(before, uint64(n)) - 100*n; n != 100 || f.port.isFiltered(t) {
+			t.Errorf("%d of 100 packets were read", n)
+		}
+	}
+	s := f.port.sock.(*rawSocket)
+	s.screen.mu.Lock()
+	defer s.screen.mu.Unlock()
+	if !s.screen.refused {
+		t.Error("the system was not asked")
 	}
 }

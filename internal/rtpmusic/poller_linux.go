@@ -166,7 +166,10 @@ func (p *Port) poll(l *poller, failed bool) {
 		return
 	}
 	l.r.take(p, l.buf[:n], from)
-	p.screen()
+	screened := p.screen()
 	p.mu.Unlock()
 	l.r.act(p)
+	if screened {
+		s.attach()
+	}
 }

@@ -123,7 +123,7 @@ func (p *Port) Set(s Session) {
 	p.aim()
 	p.sock.watch(false)
 	p.deaf = p.e.filters.of(s.EventPT, s.EventRecvPT)
-	p.screen()
+	p.unscreen()
 	p.attend()
 }
 

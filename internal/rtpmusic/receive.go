@@ -12,6 +12,7 @@ type inbox struct {
 	keys   packet.Keys
 	digits []byte // pressed, not yet told
 	onKey  func(byte)
+	idle   uint8 // packets read since somebody listened; modulo 256
 }
 
 // reader reads ports, one packet at a time. A port has one reader, which owns

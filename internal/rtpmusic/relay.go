@@ -70,7 +70,7 @@ func (p *Port) join(peer *Port) {
 // comes.
 func (p *Port) drain() {
 	p.peer = nil
-	p.out.filtered = p.sock.filter(nil)
+	p.unscreen()
 	r := reader{e: p.e, count: p.e.spare()}
 	p.sock.drain(func(b []byte, from netip.AddrPort) {
 		r.take(p, b, from)

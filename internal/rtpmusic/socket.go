@@ -20,8 +20,8 @@ type socket interface {
 	join(on bool) bool
 	// watch has send fail after an ICMP error, on an unjoined socket too.
 	watch(on bool)
-	// filter has the kernel throw away what f does not let pass; with nil everything
-	// passes. It returns whether something is thrown away.
+	// filter has the kernel throw away what f does not let pass, once attach has been
+	// called; with nil everything passes at once. False where there are no filters.
 	filter(f *filter) bool
 	// drain reads what is queued and gives it to f; nothing where reading waits.
 	drain(f func(b []byte, from netip.AddrPort))
@@ -57,7 +57,7 @@ func (p *Port) send(b []byte, now time.Duration) bool {
 // loosen has the socket hear everybody and everything.
 func (p *Port) loosen() {
 	p.out.joined = p.sock.join(false)
-	p.out.filtered = p.sock.filter(nil)
+	p.unscreen()
 }
 
 // refused takes note of an error of the socket: it may tell that nobody is at the

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"sync"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -22,8 +23,7 @@ type rawSocket struct {
 	scope    uint32 // of that address if it is an IPv6 one of a link
 	joined   bool
 	watching bool
-	screen   *filter // attached; nil = none
-	unscreen bool    // the system has refused one
+	screen   screen
 
 	to     unix.RawSockaddrInet6 // or a RawSockaddrInet4 in its place; where send sends to
 	toSize uintptr               // 0: nowhere
@@ -172,27 +172,45 @@ func (s *rawSocket) watch(on bool) {
 	s.watching = on // without the option a refusal goes unnoticed, as before
 }
 
-// filter attaches f (SO_ATTACH_FILTER, which takes the place of one that is there) or
-// takes the filter off. A system that refuses gets its packets read.
+// screen is the filter of a socket. To attach one takes the system a tenth of a
+// millisecond, for which a sender must not wait: it is done outside of the port's
+// mutex, under its own.
+type screen struct {
+	mu       sync.Mutex
+	want     *filter // guarded by mu; nil = none, or the socket is closed
+	attached *filter // guarded by mu
+	refused  bool    // guarded by mu: by the system
+}
+
 func (s *rawSocket) filter(f *filter) bool {
-	if f == s.screen || f != nil && s.unscreen {
-		return s.screen != nil
+	s.screen.mu.Lock()
+	defer s.screen.mu.Unlock()
+	s.screen.want = f
+	if f == nil && s.screen.attached != nil {
+		s.screen.attached = nil
+		_ = unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_DETACH_FILTER, 0) // there is one
 	}
-	var err error
-	if f == nil {
-		err = unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_DETACH_FILTER, 0)
-	} else {
-		// Both types are the kernel's struct sock_filter.
-		first := (*unix.SockFilter)(unsafe.Pointer(unsafe.SliceData(f.prog)))
-		err = unix.SetsockoptSockFprog(s.fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: uint16(len(f.prog)), Filter: first})
+	return f != nil && !s.screen.refused
+}
+
+// attach attaches the filter that is wanted, if it still is. A system that refuses has
+// the packets read.
+func (s *rawSocket) attach() {
+	s.screen.mu.Lock()
+	defer s.screen.mu.Unlock()
+	f := s.screen.want
+	if f == nil || f == s.screen.attached {
+		return
 	}
-	if err == nil {
-		s.screen = f
-	} else {
-		s.unscreen = true
+	// Both types are the kernel's struct sock_filter.
+	first := (*unix.SockFilter)(unsafe.Pointer(unsafe.SliceData(f.prog)))
+	err := unix.SetsockoptSockFprog(s.fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: uint16(len(f.prog)), Filter: first})
+	if err != nil {
+		s.screen.refused = true
 		s.poller.refused(err)
+		return
 	}
-	return s.screen != nil
+	s.screen.attached = f
 }
 
 // failure returns the error that the socket has to tell, if any, which is told by it.
@@ -222,6 +240,9 @@ func (s *rawSocket) drain(f func(b []byte, from netip.AddrPort)) {
 }
 
 func (s *rawSocket) close() {
+	s.screen.mu.Lock()
+	s.screen.want = nil // the descriptor will be another's
+	s.screen.mu.Unlock()
 	s.poller.remove(s)
 	_ = unix.Close(s.fd) // nothing is left to be done about it
 }
