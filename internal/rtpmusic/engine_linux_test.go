@@ -84,7 +84,7 @@ func TestJoinsItsPeer(t *testing.T) {
 	}
 	f.say("x", 1)
 	waitFor(t, "the second join", joined)
-	f.port.heard.Store(int64(e.now() - looseAfter))
+	f.port.silence()
 	waitFor(t, "the join's end", func() bool { return !joined() })
 	f.next()
 }

@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// silence makes it looseAfter since the port's peer was heard.
+// silence makes it looseAfter since the port's peer sent RTP.
 func (p *Port) silence() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.heard.Store(int64(p.e.now() - looseAfter))
 	p.latch.last.at -= looseAfter
+	p.out.heard -= looseAfter
 }
 
 // A NAT gives a parked caller another port: the socket is joined to the old one and

@@ -96,6 +96,7 @@ func (r *reader) takeRTP(p *Port, from netip.AddrPort) {
 		return
 	}
 	p.listened(r)
+	p.out.heard = r.now
 	if moved {
 		r.moved = from
 		p.aim()

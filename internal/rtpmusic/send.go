@@ -27,9 +27,10 @@ type out struct {
 	ready  bool          // there is an address to send to and the peer wants it
 	begun  bool          // ts has been used
 	joined bool          // the socket is joined to the peer
+	keyTS  uint32        // timestamp of the key that is being sent
 
-	filtered bool   // the kernel throws away what comes and nobody listens to
-	keyTS    uint32 // timestamp of the key that is being sent
+	filtered bool          // the kernel throws away what comes and nobody listens to
+	heard    time.Duration // when RTP last came from the peer
 
 	// What was sent since the stream began, modulo 2^32 (RFC 3550 6.4.1); at least, in a
 	// process that goes on with it.

@@ -29,13 +29,14 @@ type socket interface {
 }
 
 // looseAfter is how long a peer must be silent for its socket to be unjoined and
-// unfiltered, so that it would be heard from another address of its own. It is longer
-// than the longest packets (60 ms) of which one in sampleEvery passes are apart.
+// unfiltered, so that it would be heard from another address of its own: RTCP may come
+// another way, and does not count. It is longer than the longest packets (60 ms) of which
+// one in sampleEvery passes are apart.
 const looseAfter = 5 * time.Second
 
 // send sends a packet to the peer.
 func (p *Port) send(b []byte, now time.Duration) bool {
-	if (p.out.joined || p.out.filtered) && now-time.Duration(p.heard.Load()) > looseAfter {
+	if (p.out.joined || p.out.filtered) && now-p.out.heard > looseAfter {
 		p.loosen()
 	}
 	size := len(b) - packet.HeaderSize
