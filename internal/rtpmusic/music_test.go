@@ -69,6 +69,11 @@ func TestMusicIsPaced(t *testing.T) {
 				f.port.Stop()
 				time.Sleep(time.Second)
 				got := f.received()
+				last := got[len(got)-1] // fades out
+				got = got[:len(got)-1]
+				if n := 8 * min(tt.ptime, 20); len(last.Payload) != n || last.Timestamp != got[len(got)-1].Timestamp+uint32(8*tt.ptime) {
+					t.Errorf("the last packet has %d octets: %v", len(last.Payload), last.Header)
+				}
 				// The last of them is due in the very moment that ends them.
 				if n := seconds * 1000 / tt.ptime; len(got) < n || len(got) > n+1 {
 					t.Fatalf("%d packets in %d s, want %d", len(got), seconds, n)
@@ -84,7 +89,7 @@ func TestMusicIsPaced(t *testing.T) {
 				if !bytes.Equal(sound, want) {
 					t.Error("music is not the tune from its start, looping")
 				}
-				if st := w.e.Stats(); st.Out != uint64(len(got)) || st.Late != 0 || st.Skipped != 0 || st.Streams != 0 {
+				if st := w.e.Stats(); st.Out != uint64(len(got)+1) || st.Late != 0 || st.Skipped != 0 || st.Streams != 0 {
 					t.Errorf("stats %+v", st)
 				}
 			})

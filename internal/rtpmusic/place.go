@@ -93,7 +93,7 @@ func (p *Port) Resume(pl Place) {
 	}
 	p.controlled(pl.RTCP)
 	o.raise()
-	o.used(pl.TS+ticks(gap), p.e.now())
+	o.used(pl.TS+ticks(gap), p.e.now(), 0, framePtime*time.Millisecond)
 	p.latch.restored = plain(pl.Source)
 }
 

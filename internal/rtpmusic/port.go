@@ -144,7 +144,7 @@ func (p *Port) Play(t Tune) {
 	if p.closed || t == nil {
 		return
 	}
-	p.music.play(t, p.e.tick())
+	p.change(t)
 	p.pace()
 }
 
@@ -175,10 +175,12 @@ func (p *Port) visit() time.Duration {
 	return untilReport(false)
 }
 
-// Stop ends the music; nothing of it is sent once Stop has returned.
+// Stop ends the music, which fades out in a last frame; nothing of it is sent once
+// Stop has returned.
 func (p *Port) Stop() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.fadeOut()
 	p.music.stop()
 }
 

@@ -96,7 +96,7 @@ func (p *Port) pressStep(n int) (pause, more bool) {
 	o, k := &p.out, p.keys[0]
 	now := p.e.now()
 	if n == 0 {
-		o.keyTS = o.resume(now)
+		o.keyTS, o.keyLead = o.resume(now)
 	}
 	steps := int((k.long + keyStep - 1) / keyStep)
 	ev := packet.Event{Code: k.code, Volume: keyVolume, End: n >= steps-1}
@@ -108,7 +108,7 @@ func (p *Port) pressStep(n int) (pause, more bool) {
 	if o.nearCeiling() {
 		p.near()
 	}
-	o.used(o.keyTS+ticks(long), now)
+	o.used(o.keyTS+ticks(long), now, o.keyLead, keyStep)
 	packet.PutHeader(b, n == 0, p.session.EventPT, o.seq, o.keyTS, o.ssrc)
 	if count := p.e.spare(); p.send(b, now) {
 		count.out.Add(1)

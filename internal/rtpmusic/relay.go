@@ -57,6 +57,7 @@ func (p *Port) join(peer *Port) {
 		return
 	}
 	p.drain()
+	p.fadeOut()
 	p.music.stop()
 	p.peer = peer
 	p.relay, p.keys = relay{}, nil
@@ -96,8 +97,9 @@ type relay struct {
 	ts   uint32        // the highest so far
 	at   time.Duration // when it came
 
-	seqShift uint16 // what to add, modulo 2^16
-	tsShift  uint32 // and modulo 2^32
+	seqShift uint16        // what to add, modulo 2^16
+	tsShift  uint32        // and modulo 2^32
+	lead     time.Duration // of the first packet
 
 	keyTS    uint32 // of the event last heard of
 	keyShift uint32 // what to add to it
@@ -139,7 +141,8 @@ func (v *relay) follow(h *packet.Packet, event bool, o *out, now time.Duration) 
 		v.begun, v.keyed, v.age, v.held, v.due = true, false, 0, nil, h.SequenceNumber
 		v.ssrc, v.seq, v.ts, v.at = h.SSRC, h.SequenceNumber, h.Timestamp, now
 		v.seqShift = o.seq + 1 - h.SequenceNumber
-		v.tsShift = o.resume(now) - h.Timestamp
+		ts, v.lead = o.resume(now)
+		v.tsShift = ts - h.Timestamp
 		o.marker = true
 		strayed = false
 	}
@@ -173,7 +176,8 @@ func (v *relay) key(ts uint32, strayed bool, o *out, now time.Duration) uint32 {
 	}
 	v.keyed, v.keyTS, v.keyShift = true, ts, v.tsShift
 	if strayed {
-		v.keyShift = o.resume(now) - ts
+		begin, _ := o.resume(now)
+		v.keyShift = begin - ts
 	}
 	return v.keyShift
 }
@@ -259,7 +263,11 @@ func (q *Port) pass(w waiting, b []byte, now time.Duration, count *counters) {
 		}
 	}
 	if !o.begun || int32(w.ts-o.ts) > 0 {
-		o.used(w.ts, now)
+		long := keyStep
+		if w.kind == voice {
+			long = max(time.Duration(len(b)-packet.HeaderSize)*time.Millisecond/bytesPerMs, ptimeStep*time.Millisecond)
+		}
+		o.used(w.ts, now, q.relay.lead, long)
 	}
 	packet.PutHeader(b, w.marker || o.marker, pt, seq, w.ts, o.ssrc)
 	o.marker = false

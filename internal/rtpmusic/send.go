@@ -18,16 +18,19 @@ const (
 // out is the one RTP stream that a port sends, whoever's sound is in it.
 // Timestamps follow the clock, sequence numbers the packets (RFC 3550 5.1).
 type out struct {
-	ssrc   uint32
-	ts     uint32        // the highest that was used up
-	at     time.Duration // when ts was
-	seq    uint16        // the highest that was sent
-	warn   uint16        // the seq at which a new Place is asked for
-	marker bool          // the next packet starts a talk spurt (RFC 3551 4.1)
-	ready  bool          // there is an address to send to and the peer wants it
-	begun  bool          // ts has been used
-	joined bool          // the socket is joined to the peer
-	keyTS  uint32        // timestamp of the key that is being sent
+	ssrc    uint32
+	ts      uint32        // the highest that was used up
+	at      time.Duration // when ts was
+	lead    time.Duration // by how much that was before its time
+	long    time.Duration // of the packet
+	seq     uint16        // the highest that was sent
+	warn    uint16        // the seq at which a new Place is asked for
+	marker  bool          // the next packet starts a talk spurt (RFC 3551 4.1)
+	ready   bool          // there is an address to send to and the peer wants it
+	begun   bool          // ts has been used
+	joined  bool          // the socket is joined to the peer
+	keyTS   uint32        // timestamp of the key that is being sent
+	keyLead time.Duration
 
 	filtered bool          // the kernel throws away what comes and nobody listens to
 	heard    time.Duration // when RTP last came from the peer
@@ -39,32 +42,47 @@ type out struct {
 }
 
 // resume returns the timestamp of a packet sent at now whose sound follows on
-// nothing: later than the last one, by the time that has gone by since.
-func (o *out) resume(now time.Duration) uint32 {
+// nothing: later than the last one, by the time that has gone by since. If that is
+// less than a packet the stream is ahead of the clock then, by lead, until there is a
+// pause.
+func (o *out) resume(now time.Duration) (ts uint32, lead time.Duration) {
 	if !o.begun {
-		return o.ts
+		return o.ts, 0
 	}
-	return o.ts + ticks(max(now-o.at, framePtime*time.Millisecond))
+	due := max(now, o.free())
+	return o.ts + ticks(due-o.at-o.lead), due - now
 }
+
+// free is when what was sent last is over.
+func (o *out) free() time.Duration { return o.at + o.lead + o.long }
 
 // nearCeiling says whether seq has reached warn.
 func (o *out) nearCeiling() bool { return int16(o.seq-o.warn) >= 0 }
 
-// used takes note that the timestamp ts was used up at now.
-func (o *out) used(ts uint32, now time.Duration) {
-	o.ts, o.at, o.begun = ts, now, true
+// over is the first tick after what was sent last.
+func (o *out) over() int64 {
+	if !o.begun {
+		return 0
+	}
+	return int64((o.free() + time.Millisecond - 1) / time.Millisecond)
+}
+
+// used takes note that the timestamp ts was used up at now, lead before its time, for
+// so long a packet.
+func (o *out) used(ts uint32, now, lead, long time.Duration) {
+	o.ts, o.at, o.lead, o.long, o.begun = ts, now, lead, long, true
 }
 
 // advance moves the cursor to the tick now at hand and returns the timestamp of
 // the frame there and how many frames before it were left out.
 func (p *Port) advance(tick int64) (ts uint32, skipped int) {
 	m, o := &p.music, &p.out
-	now := time.Duration(tick) * time.Millisecond
+	now, long := time.Duration(tick)*time.Millisecond, time.Duration(m.ptime)*time.Millisecond
 	if m.fresh {
 		m.fresh, m.apart, m.pos, m.tick = false, false, 0, tick
 		o.marker = true
-		ts = o.resume(now)
-		o.used(ts, now)
+		ts, lead := o.resume(now)
+		o.used(ts, now, lead, long)
 		return ts, 0
 	}
 	ms := int(tick - m.tick)
@@ -73,12 +91,12 @@ func (p *Port) advance(tick int64) (ts uint32, skipped int) {
 	if m.apart {
 		m.apart = false
 		o.marker = true
-		ts = o.resume(now)
-		o.used(ts, now)
+		ts, lead := o.resume(now)
+		o.used(ts, now, lead, long)
 		return ts, 0
 	}
 	ts = o.ts + uint32(ms)*ticksPerMs
-	o.used(ts, now)
+	o.used(ts, now, o.lead, long)
 	return ts, max(ms/m.ptime-1, 0)
 }
 

@@ -144,7 +144,11 @@ func musicOnly(s *kit.Site, c *phone.Call) {
 	if err != nil {
 		s.T.Fatal(err)
 	}
-	if loop := l.Tune(library.Default).Next(nil).Audio("PCMU"); len(heard) < 4*8000 || !bytes.Equal(heard, loop[:len(heard)]) {
+	tune, want := l.Tune(library.Default), []byte(nil)
+	for p := tune.Next(nil); len(want) < len(heard); p = tune.Next(p) {
+		want = append(want, p.Audio("PCMU")...)
+	}
+	if len(heard) < 4*8000 || !bytes.Equal(heard, want[:len(heard)]) {
 		s.T.Errorf("%d octets are not the music", len(heard))
 	}
 }

@@ -75,11 +75,18 @@ func (r *records) plays(music string, exts ...string) kit.Configure {
 	}
 }
 
+// How long music takes to fade, at its begin, to its successor at the end of a loop,
+// and to other music at once.
+const (
+	fadesIn = 200 * time.Millisecond
+	atEnd   = 60 * time.Millisecond
+	atOnce  = 300 * time.Millisecond
+)
+
 // turned checks that what a caller heard is one stream of one tune until a time,
 // and of another from then on. What lies within a fade of the time may be between.
-func turned(s *kit.Site, c *phone.Call, from, to int16, at time.Time) {
+func turned(s *kit.Site, c *phone.Call, from, to int16, at time.Time, fade time.Duration) {
 	s.T.Helper()
-	const fade = 60 * time.Millisecond
 	got := c.Media.Got(time.Time{})
 	steady(s, got, time.Since(got[0].At))
 	for _, r := range got {
@@ -87,7 +94,7 @@ func turned(s *kit.Site, c *phone.Call, from, to int16, at time.Time) {
 		if r.At.After(at) {
 			want = octet[to]
 		}
-		if r.First != want && r.At.Sub(at).Abs() > fade {
+		if r.First != want && r.At.Sub(at).Abs() > fade && r.At.Sub(got[0].At) > fadesIn {
 			s.T.Errorf("%s hears %#x %v after the turn, want %#x", c.CallID(), r.First, r.At.Sub(at), want)
 			return
 		}
@@ -107,8 +114,8 @@ func TestOtherMusicIsHeardAtOnce(t *testing.T) {
 		keys(s, s.Reloaded(files.plays("two", "701")), "orbits.701.music")
 		next := bob.Call("703", phone.Opts{})
 		s.Wait(loop)
-		turned(s, changes, high, low, at)
-		turned(s, stays, high, high, at)
+		turned(s, changes, high, low, at, atOnce)
+		turned(s, stays, high, high, at, 0)
 		p.check()
 
 		s.Reloaded(files.plays("default", "701")) // that ships inside the program
@@ -146,7 +153,7 @@ func TestOtherMusicIsHeardWhateverBecomesOfTheCall(t *testing.T) {
 		at := time.Now()
 		s.Reloaded(files.plays("two", "701", "702"))
 		s.Wait(time.Second)
-		turned(s, returns, high, low, at)
+		turned(s, returns, high, low, at, atOnce)
 		half.ExpectEnd(64*t1 + time.Second)
 		hearsMusic(s, fetched)
 		if got := fetched.Media.Hear(100 * time.Millisecond)[0].First; got != octet[low] {
@@ -177,9 +184,9 @@ func TestAChangedMusicFileIsHeardAtTheLoopsEnd(t *testing.T) {
 		s.Wait(2 * loop)
 		p.check()
 		begin := func(c *phone.Call) time.Time { return c.Media.Got(time.Time{})[0].At }
-		turned(s, first, high, low, begin(first).Add(loop))
-		turned(s, second, high, low, begin(second).Add(loop))
-		turned(s, third, low, low, start)
+		turned(s, first, high, low, begin(first).Add(loop), atEnd)
+		turned(s, second, high, low, begin(second).Add(loop), atEnd)
+		turned(s, third, low, low, start, 0)
 		if list := s.Log.Find("music changes at the end of its loop"); len(list) != 1 {
 			s.T.Errorf("logged %d times", len(list))
 		}
@@ -226,6 +233,7 @@ func TestAMusicFileMayVanishOrBreak(t *testing.T) {
 		}
 		hears("a broken file", octet[high])
 		other := ben.Call("702", phone.Opts{})
+		s.Wait(fadesIn)
 		if got := other.Media.Hear(100 * time.Millisecond)[0].First; got != octet[high] {
 			s.T.Errorf("half of a refused configuration is in force: %#x", got)
 		}
@@ -259,7 +267,7 @@ func TestTheMusicOfARemovedOrbitGoesOn(t *testing.T) {
 		s.Reloaded(nil)
 		s.Wait(2 * loop)
 		p.check()
-		turned(s, c, high, high, time.Now())
+		turned(s, c, high, high, time.Now(), 0)
 		goodbye(s, retrieve(s, bob, c), c)
 	})
 }

@@ -19,6 +19,7 @@ type piece struct {
 	sum         [sha256.Size]byte     // of a loop: of its file; zero if that is inside the program
 	edge        *edge                 // of a loop
 	of          *piece                // the piece is the end of that loop; else nil
+	intro       *piece                // of a loop: what leads to it from silence; else nil
 	next        atomic.Pointer[piece] // follows it; nil = itself
 }
 
@@ -55,12 +56,24 @@ func newPiece(sound wav.Sound, fast bool) (*piece, error) {
 	p.a = encodeLoop(codec.PCMA, narrow)
 	p.edge.narrow = newSeam(codec.PCMU, narrow)
 	other.Wait()
+	p.intro = intro(p)
 	return p, nil
 }
 
 // again returns the same loop as another piece, which others can follow.
 func (p *piece) again() *piece {
-	return &piece{mu: p.mu, a: p.a, g722: p.g722, sum: p.sum, edge: p.edge}
+	same := &piece{mu: p.mu, a: p.a, g722: p.g722, sum: p.sum, edge: p.edge}
+	same.intro = intro(same)
+	return same
+}
+
+// start is what a stream begins with: a loop is in the middle of its sound where it
+// starts, and would click.
+func (p *piece) start() *piece {
+	if p.intro != nil {
+		return p.intro
+	}
+	return p
 }
 
 // Audio returns all frames in a row; nil for an unknown codec.

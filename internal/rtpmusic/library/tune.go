@@ -27,13 +27,13 @@ func newTune(name string, loop *piece) *Tune {
 // Name returns the name that the tune was loaded by.
 func (t *Tune) Name() string { return t.name }
 
-// Next returns what is played after a piece that it returned before, and the loop
-// of now after nil.
+// Next returns what is played after a piece that it returned before, and after nil
+// what leads to the loop of now.
 func (t *Tune) Next(after Piece) Piece {
 	if p, ok := after.(*piece); ok {
 		return p.following()
 	}
-	return t.loop.Load()
+	return t.loop.Load().start()
 }
 
 // swap is a new loop for a tune, ready to be put in place.

@@ -104,3 +104,96 @@ func TestTurnDoesNotClick(t *testing.T) {
 		}
 	}
 }
+
+// A stream that begins does not click, though its loop is in the middle of a wave; a
+// little later it is the loop, octet for octet, which streams share.
+func TestStartDoesNotClick(t *testing.T) {
+	loud, err := newPiece(tone(16000, 440.25, 2, 0.5), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	base, err := defaultLoop()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, loop := range map[string]*piece{"a tone": loud, "the default music": base} {
+		tune := newTune("", loop)
+		for _, c := range codec.Names() {
+			rate := codec.Rate(c)
+			first := tune.Next(nil)
+			rest := tune.Next(first)
+			if &rest.Audio(c)[0] != &loop.Audio(c)[turnFrames*codec.FrameSize] || tune.Next(rest) != Piece(loop) {
+				t.Fatalf("%s, %s: the loop does not follow", what, c)
+			}
+			hear := func(audio ...[]byte) (pcm []int16) {
+				dec := codec.NewDecoder(c)
+				pcm = dec.Decode(nil, codec.AppendSilence(nil, c, codec.ByteRate))
+				for _, b := range audio {
+					pcm = dec.Decode(pcm, b)
+				}
+				return pcm
+			}
+			start, _ := seconds(loop, c)
+			more, _ := seconds(rest.(*piece), c)
+			faded, cut := hear(first.Audio(c), more), hear(start)
+			alone := cut[rate:]
+			begin := rate + rate/framesPerSecond
+			for _, at := range []int{rate, begin, begin + introFade*rate/framesPerSecond, rate + introFrames*rate/framesPerSecond} {
+				if step, bend := clicks(faded, at, rate, alone); step > 1.1 || bend > 1.2 {
+					t.Errorf("%s, %s: step %.2f and bend %.2f", what, c, step, bend)
+				}
+			}
+			if loud := energy(faded[begin : begin+rate/100]); loud > energy(alone)/100 {
+				t.Errorf("%s, %s: the first 10 ms are at %.1f dB of the music", what, c, 10*math.Log10(loud/energy(alone)))
+			}
+			if step, bend := clicks(cut, rate, rate, alone); what == "a tone" && c != codec.G722 && max(step, bend) < 2 {
+				t.Errorf("%s, %s: the test does not hear a cut: %.2f, %.2f", what, c, step, bend)
+			}
+		}
+	}
+}
+
+// Whatever a receiver heard before, the start of music is not louder than the music.
+func TestStartAfterVoice(t *testing.T) {
+	loop, err := newPiece(tone(16000, 440.25, 2, 0.5), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tune := newTune("", loop)
+	peak := func(pcm []int16) (p float64) {
+		for _, v := range pcm {
+			p = max(p, math.Abs(float64(v)))
+		}
+		return p
+	}
+	for _, c := range codec.Names() {
+		rate, first := codec.Rate(c), tune.Next(nil)
+		rest, _ := seconds(tune.Next(first).(*piece), c)
+		for _, hz := range []float64{150, 200, 300, 440, 1000, 3000} {
+			voice := resample(tone(rate, hz, 1, 0.5).Samples, rate, c)
+			hear := func(music ...[]byte) float64 {
+				dec := codec.NewDecoder(c)
+				dec.Decode(nil, codec.NewEncoder(c).Encode(nil, voice))
+				var pcm []int16
+				for _, b := range music {
+					pcm = dec.Decode(pcm, b)
+				}
+				return peak(pcm[rate/500:]) / (0.5 * 32768) // without the last of the voice, 1.4 ms late
+			}
+			if p := hear(first.Audio(c), rest); p > 1.1 {
+				t.Errorf("%s: after %v Hz the music begins at %.2f times its peak", c, hz, p)
+			}
+			plain := turn(&piece{edge: loop.edge}, loop).Audio(c) // what leads from other music
+			if p := hear(plain, rest); c == codec.G722 && hz == 200 && p < 1.1 {
+				t.Errorf("%s: the test does not hear what is too loud: %.2f", c, p)
+			}
+		}
+	}
+}
+
+func energy(x []int16) (sum float64) {
+	for _, v := range x {
+		sum += float64(v) * float64(v)
+	}
+	return sum / float64(len(x))
+}

@@ -139,7 +139,8 @@ func TestAfterAnAnnouncement(t *testing.T) {
 	l := mustLoad(t)
 	a := l.Say([]string{"7", "no-such-word", "0"}, Default)
 	x, then := heard(a, codec.PCMU)
-	if loop := l.Tune(Default).Next(nil); then != loop || a.Next(loop) != loop {
+	tune := l.Tune(Default)
+	if intro, loop := tune.Next(nil), Piece(loopOf(tune)); then != intro || a.Next(loop) != loop {
 		t.Error("the music does not follow")
 	}
 	y, _ := heard(l.Say([]string{"7", "0"}, ""), codec.PCMU)
