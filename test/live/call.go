@@ -129,6 +129,15 @@ func (c *Call) Leave() *Request {
 	return c.Phone.send(c.Dialog, "BYE", nil, "")
 }
 
+// Transfer sends the other party to an extension, which must be taken (RFC 3515).
+func (c *Call) Transfer(ext string) {
+	c.Phone.t.Helper()
+	c.Phone.mu.Lock()
+	r := c.Phone.send(c.Dialog, "REFER", []string{"Refer-To: <" + c.Phone.At(ext) + ">"}, "")
+	c.Phone.mu.Unlock()
+	c.Phone.Expect(r, 202)
+}
+
 // Over waits for the other side to hang up.
 func (c *Call) Over() {
 	c.Phone.t.Helper()

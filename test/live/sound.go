@@ -47,3 +47,25 @@ func Join(list []Packet) (pcm []int16) {
 	}
 	return pcm
 }
+
+// Clicks counts the places where a sound has a larger step between two samples, or a
+// sharper bend of three, than the sound alone.
+func Clicks(pcm, alone []int16) (n int) {
+	step, bend := 0.0, 0.0
+	for i := 2; i < len(alone); i++ {
+		s, b := rough(alone[i-2 : i+1])
+		step, bend = max(step, s), max(bend, b)
+	}
+	for i := 2; i < len(pcm); i++ {
+		if s, b := rough(pcm[i-2 : i+1]); s > 1.4*step || b > 2*bend {
+			n++
+			i += 80 // one click is many samples
+		}
+	}
+	return n
+}
+
+func rough(x []int16) (step, bend float64) {
+	a, b, c := float64(x[0]), float64(x[1]), float64(x[2])
+	return math.Abs(c - b), math.Abs(c - 2*b + a)
+}
