@@ -177,7 +177,7 @@ func (p *Port) compound(now time.Duration, bye bool) []byte {
 	// RFC 3550 6.4: SR from whoever has sent since the report before the last one.
 	if o.packets != c.before {
 		list[0] = &rtcp.SenderReport{
-			SSRC: o.ssrc, NTPTime: ntp(p.e.start.Add(now)), RTPTime: o.ts + ticks(now-o.at),
+			SSRC: o.ssrc, NTPTime: ntp(p.e.start.Add(now)), RTPTime: o.ts + ticks(now-o.at-o.lead),
 			PacketCount: o.packets, OctetCount: o.octets, Reports: blocks,
 		}
 	}
