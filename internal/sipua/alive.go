@@ -13,8 +13,8 @@ import (
 // over the TCP or TLS connection empty lines, which RFC 3261 7.5 has a peer ignore
 // and RFC 5626 3.5.1 answer. Nobody waits for an answer, and nothing is repeated: a
 // phone that has none is no worse off, and the next keep-alive follows. ErrTransport,
-// wrapped: there is no such connection, or it is of no use any more. It may block for
-// the two seconds that a stalled connection is given.
+// wrapped: there is no such connection. Nobody waits for one that is stalled: it is
+// closed after two seconds.
 func (e *Endpoint) KeepAlive(f Flow) error {
 	if !e.enter(&e.sending) {
 		return ErrClosed
@@ -32,9 +32,14 @@ func (e *Endpoint) keepAlive(f Flow) error {
 		if err != nil {
 			return err
 		}
-		defer c.TryClose()
-		_, err = io.WriteString(c, ping)
-		return err
+		if !e.spawn(func() {
+			defer c.TryClose()
+			_, _ = io.WriteString(c, ping) // one that fails has closed the connection
+		}) {
+			c.TryClose()
+			return ErrClosed
+		}
+		return nil
 	}
 	l := e.udpLayer(f, f.Remote.Addr())
 	if l == nil {

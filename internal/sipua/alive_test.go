@@ -2,9 +2,13 @@ package sipua
 
 import (
 	"errors"
+	"fmt"
+	"io"
+	"net"
 	"net/netip"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -81,4 +85,69 @@ func TestKeepAliveOverUDP(t *testing.T) {
 			t.Errorf("after the end: %v", err)
 		}
 	})
+}
+
+// stalling accepts connections whose writes wait, once they are told to.
+type stalling struct {
+	net.Listener
+	stalled atomic.Bool
+	writing chan net.Addr // who is written to
+	release chan struct{}
+}
+
+type stallingConn struct {
+	net.Conn
+	l *stalling
+}
+
+func (l *stalling) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &stallingConn{c, l}, nil
+}
+
+func (c *stallingConn) Write(b []byte) (int, error) {
+	if c.l.stalled.Load() {
+		c.l.writing <- c.RemoteAddr()
+		<-c.l.release
+	}
+	return c.Conn.Write(b)
+}
+
+// A connection that takes nothing any more holds up no keep-alive of another.
+func TestKeepAliveOfAStalledConnection(t *testing.T) {
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &stalling{Listener: inner, writing: make(chan net.Addr, 16), release: make(chan struct{})}
+	flows := make(chan Flow, 2)
+	defer close(l.release)
+	e := run(t, Options{Settings: local(), Listeners: []Listener{{Network: "tcp", Stream: l}}}, func(e *Endpoint) {
+		e.HandleConnect(func(f Flow) { flows <- f })
+	})
+	var both []Flow
+	for range 2 {
+		conn, err := net.Dial("tcp", inner.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		fmt.Fprint(conn, "\r\n\r\n")
+		if _, err := io.ReadFull(conn, make([]byte, 2)); err != nil {
+			t.Fatal(err)
+		}
+		both = append(both, within(t, flows))
+	}
+	l.stalled.Store(true)
+	done := make(chan error, 1)
+	go func() { done <- errors.Join(e.KeepAlive(both[0]), e.KeepAlive(both[1])) }()
+	if err := within(t, done); err != nil {
+		t.Error(err)
+	}
+	if a, b := within(t, l.writing), within(t, l.writing); a.String() == b.String() {
+		t.Errorf("both went to %v", a)
+	}
 }
