@@ -113,6 +113,14 @@ func takesLists(r *sipua.Request) bool {
 // no more. It does not block.
 func (n *Notifier) ListChanged(list string) { n.Changed(topicOf(list)) }
 
+// Relisted says that the lists of a resource name it now, or do not any more. It does
+// not block.
+func (n *Notifier) Relisted(resource string) {
+	for _, l := range n.within(resource) {
+		n.ListChanged(l)
+	}
+}
+
 // around is what stands around the user in the URIs of a list's members: as in that
 // of the list, but for its parameters.
 func around(list string) (head, tail string) {

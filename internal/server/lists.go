@@ -56,7 +56,8 @@ func (l *lamps) relist(c *config.Config) (changed []string) {
 	return changed
 }
 
-// Members implements presence.Lists: the orbits of a list that there are. In the
+// Members implements presence.Lists: the orbits of a list that there are, and are not
+// switched off. In the
 // list of all, those that are configured no more stand behind the others, until
 // their last call has gone.
 func (l *lamps) Members(list string) ([]presence.Member, bool) {
@@ -70,7 +71,7 @@ func (l *lamps) Members(list string) ([]presence.Member, bool) {
 	}
 	members := make([]presence.Member, 0, len(names))
 	for _, ext := range names {
-		if v := l.world.sight(ext); v != nil {
+		if v := l.world.sight(ext); v != nil && listed(v.View) {
 			members = append(members, presence.Member{Resource: ext, Name: v.Name, Lit: v.Head != nil})
 		}
 	}

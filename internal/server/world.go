@@ -52,7 +52,14 @@ func (w *world) Show(v orbit.View) {
 	if !known || !v.SameLamp(before.View) {
 		w.notifier.Changed(v.Orbit)
 	}
+	if known && listed(v) != listed(before.View) {
+		w.notifier.Relisted(v.Orbit)
+	}
 }
+
+// listed says whether event lists name an orbit: one that is switched off has no lamp
+// for whoever asks, as long as nobody is in it who can be fetched.
+func listed(v orbit.View) bool { return v.Enabled || v.Head != nil }
 
 // sight is the newest view of an orbit, nil if there is no such orbit.
 func (w *world) sight(ext string) *sight {

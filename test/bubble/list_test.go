@@ -2,6 +2,7 @@ package bubble
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -278,6 +279,42 @@ func TestListsFollowTheConfiguration(t *testing.T) {
 		carol.WatchList("desk", 3600).Expect(404)
 		bob.Request("OPTIONS", "desk", nil, "").Expect(404)
 		all.Refresh(0).Expect(200)
+	})
+}
+
+// An orbit that is switched off has no lamp of its own for whoever asks, so lists do
+// not name it either, once nobody is in it who could be fetched.
+func TestListsLeaveOutWhatIsSwitchedOff(t *testing.T) {
+	switched := func(on bool) kit.Configure { return kit.Orbit("701", func(o *config.Orbit) { o.Enabled = on }) }
+	runWith(t, desk, func(s *kit.Site) {
+		alice, bob, carol := s.Phone("alice"), s.Phone("bob"), s.Phone("carol")
+		watch := carol.SubscribeList("desk")
+		s.Wait(time.Second)
+		parked := park(alice, bob)
+		watch.AwaitKey(lit, "701", "early")
+		s.Wait(time.Second)
+		has := func(names ...string) {
+			s.T.Helper()
+			s.Wait(2 * time.Second)
+			anew := bob.SubscribeList("desk")
+			s.Wait(lit)
+			for _, sub := range []*phone.Sub{watch, anew} {
+				if got := slices.Sorted(maps.Keys(sub.Keys())); !slices.Equal(got, names) {
+					s.T.Errorf("the list has %v, want %v", got, names)
+				}
+			}
+			anew.Refresh(0).Expect(200)
+		}
+		s.Reloaded(switched(false))
+		has("701", "703")
+		goodbye(s, retrieve(s, bob, parked), parked)
+		has("703")
+		bob.Watch("701", 3600).Expect(404)
+		s.Reloaded(switched(true))
+		has("701", "703")
+		s.Reloaded(switched(false))
+		has("703")
+		watch.Refresh(0).Expect(200)
 	})
 }
 
