@@ -90,7 +90,7 @@ func (s *sub) write(t *telling, contact string, doc Document, now time.Time) []b
 		return nil
 	}
 	x, d := &t.exchange, &s.rec.Dialog
-	x.Way, x.Asker = s.way, t
+	x.Way, x.Asker, x.NAT = s.way, t, d.NAT && len(d.Routes) == 0
 	if s.silent {
 		x.Once = single
 	}

@@ -232,7 +232,7 @@ func (e *Endpoint) begin(ctx context.Context, req *sip.Request, to Target, branc
 		if req.IsInvite() && h.layer.packet != nil {
 			h.layer.rejected.begin(req)
 		}
-		tx, err := e.dial(ctx, h.layer, req)
+		tx, err := e.dial(ctx, h, req)
 		if err == nil { // else tx is a typed nil (sipgo trap 15)
 			return tx, h.layer, nil
 		}
@@ -248,10 +248,14 @@ func (e *Endpoint) begin(ctx context.Context, req *sip.Request, to Target, branc
 	return nil, nil, fmt.Errorf("%s: %w: %w", req.Method, ErrTransport, errors.Join(faults...))
 }
 
-// dial starts a transaction; opening a connection ends after 2 s, and at
+// dial starts a transaction; opening a connection ends after 2 s or less, and at
 // Shutdown.
-func (e *Endpoint) dial(ctx context.Context, l *layer, req *sip.Request) (*sip.ClientTx, error) {
-	ctx, cancel := context.WithTimeout(ctx, dialLimit)
+func (e *Endpoint) dial(ctx context.Context, h hop, req *sip.Request) (*sip.ClientTx, error) {
+	l, limit := h.layer, dialLimit
+	if h.large {
+		limit = largeLimit
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	ended := make(chan struct{})
 	defer close(ended)

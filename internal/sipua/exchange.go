@@ -2,6 +2,8 @@ package sipua
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"sync"
@@ -32,11 +34,13 @@ type Exchange struct {
 	// Once, if not 0, has the request sent once: ErrTimeout comes after that long
 	// instead of 64*T1.
 	Once time.Duration
+	NAT  bool // Target.NAT
 
 	method sip.RequestMethod
 	branch branch
 	wire   []byte
 	given  map[string]bool // the realms that have been given credentials
+	longer *Transaction    // with them it is too long for UDP; nil = it is not
 
 	// Owned by exchanges.mu:
 	room       *room // that wire is in; nil = it has none that others get after it
@@ -127,6 +131,9 @@ func (x *Exchange) Stop() {
 	if x.Way.layer != nil {
 		x.Way.layer.exchanges.stop(x)
 	}
+	if x.longer != nil {
+		x.longer.Abandon()
+	}
 }
 
 // tell passes the end on; a panic there costs this exchange only.
@@ -160,10 +167,29 @@ func (x *Exchange) challenged(res *sip.Response) {
 			return
 		}
 		next.ReplaceHeader(&sip.CSeqHeader{SeqNo: seq, MethodName: x.method})
+		if long(next) {
+			x.goOn(next)
+			return
+		}
 		l.e.address(next, hop{layer: l, network: "udp", addr: x.Way.to.String(), local: l.packet.local}, string(x.branch.append(nil)))
 		sanitize(next)
 		if err := x.Start([]byte(next.String())); err != nil {
 			x.tell(Answer{}, err)
+		}
+	})
+}
+
+// goOn has a request that has grown too long for UDP go where the endpoint finds a way
+// (RFC 3261 18.1.1), as those do that are as long from the beginning.
+func (x *Exchange) goOn(req *sip.Request) {
+	to := Target{Flow: x.Way.flow(), Addr: x.Way.to.String(), NAT: x.NAT, Reseq: x.Asker.Reseq}
+	x.longer = x.Way.layer.e.Request(context.Background(), req, to, func(res *sip.Response, err error) {
+		switch {
+		case errors.Is(err, context.Canceled): // stopped
+		case err != nil:
+			x.tell(Answer{}, err)
+		case res.StatusCode >= 200:
+			x.tell(AnswerOf(res), nil)
 		}
 	})
 }

@@ -18,9 +18,11 @@ import (
 const maxDatagram = 65535
 
 // dialLimit bounds how long opening a TCP or TLS connection may take, and
-// writeLimit how long a stalled one may block a writer (sipgo trap 9).
+// largeLimit the same where the peer did not ask for one, and gets a long datagram
+// otherwise; writeLimit how long a stalled one may block a writer (sipgo trap 9).
 const (
 	dialLimit  = 2 * time.Second
+	largeLimit = 500 * time.Millisecond
 	writeLimit = 2 * time.Second
 	idleLimit  = 2 * time.Hour // a subscription is refreshed every hour
 	firstLimit = 30 * time.Second

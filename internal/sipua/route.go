@@ -24,6 +24,7 @@ type hop struct {
 	addr    string         // host:port; a name only for tls, whose certificate must match it
 	local   netip.AddrPort // UDP: the listener's socket
 	live    bool           // over a connection that stands
+	large   bool           // only for what is too long for UDP
 }
 
 // hops lists the ways to send a request, the best one first. It may ask DNS.
@@ -214,8 +215,8 @@ type noTCP struct {
 }
 
 const (
-	noTCPFor = 10 * time.Minute
-	maxNoTCP = 4096
+	noTCPFor = 2 * time.Hour // as long as a phone may be silent between two SUBSCRIBEs
+	maxNoTCP = 20000         // as many as there are watchers
 )
 
 func (n *noTCP) add(addr string) {
@@ -260,9 +261,14 @@ func (e *Endpoint) large(req *sip.Request, to Target, list []hop) []hop {
 	if to.NAT || list[0].network != "udp" || !e.connects(list[0].addr) {
 		return list
 	}
-	const via = 120 // what Via will add
-	if len(req.String())+via <= maxUDP {
+	if !long(req) {
 		return list
 	}
-	return append([]hop{{layer: e.stream, network: "tcp", addr: list[0].addr}}, list...)
+	return append([]hop{{layer: e.stream, network: "tcp", addr: list[0].addr, large: true}}, list...)
+}
+
+// long says whether a request without its Via is too long for UDP.
+func long(req *sip.Request) bool {
+	const via = 120 // what that will add
+	return len(req.String())+via > maxUDP
 }

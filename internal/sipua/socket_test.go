@@ -1,6 +1,7 @@
 package sipua
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -8,15 +9,18 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"errors"
+	"fmt"
 	"math/big"
 	"net"
 	"net/netip"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
+	"github.com/icholy/digest"
 )
 
 // certificate makes a self-signed one for the loopback addresses.
@@ -184,6 +188,15 @@ func TestLarge(t *testing.T) {
 		uas := run(t, Options{Settings: local(), Listeners: []Listener{{Network: "udp", Packet: c}, {Network: "tcp", Stream: l}}},
 			func(e *Endpoint) { e.Handle("SUBSCRIBE", func(r *Request) { r.Reply(200, ""); got <- r }) })
 		uac := onSockets(t, "127.0.0.1", cert, pool, nil, "udp", "tcp")
+		list, err := uac.hops(t.Context(), outgoing("SUBSCRIBE", "sip:701@"+uas.address4test("udp")), Target{})
+		if err != nil || list[0].large {
+			t.Errorf("%+v, %v", list, err)
+		}
+		long := outgoing("SUBSCRIBE", "sip:701@"+uas.address4test("udp"))
+		long.SetBody(make([]byte, 3000))
+		if list = uac.large(long, Target{}, list); len(list) != 2 || list[0].network != "tcp" || !list[0].large || list[1].large {
+			t.Errorf("%+v", list)
+		}
 		sendLarge(t, uac, uas.address4test("udp"), 3000)
 		if r := within(t, got); r.Flow.Network != "tcp" || r.Via().Transport != "TCP" {
 			t.Errorf("came by %s", r.Flow.Network)
@@ -195,6 +208,81 @@ func TestLarge(t *testing.T) {
 		}
 	})
 }
+
+// TestLargeByItsPassword: a request that goes over UDP at first, and is too long for
+// that with the answer to a challenge.
+func TestLargeByItsPassword(t *testing.T) {
+	cert, pool := certificate(t)
+	for _, want := range []string{"tcp", "udp"} {
+		t.Run(want, func(t *testing.T) {
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			c, err := net.ListenPacket("udp", l.Addr().String())
+			if err != nil {
+				l.Close()
+				t.Skipf("the UDP port is taken: %v", err)
+			}
+			listeners := []Listener{{Network: "udp", Packet: c}, {Network: "tcp", Stream: l}}
+			if want == "udp" {
+				l.Close()
+				listeners = listeners[:1]
+			}
+			got := make(chan *Request, 8)
+			challenge := digest.Challenge{Realm: "phones", Nonce: "n", QOP: []string{"auth"}}
+			uas := run(t, Options{Settings: local(), Listeners: listeners}, func(e *Endpoint) {
+				e.Handle("NOTIFY", func(r *Request) {
+					got <- r
+					if _, ok := Header(r.Request, "authorization"); ok {
+						r.Reply(200, "")
+					} else {
+						r.Reply(401, "", sip.NewHeader("WWW-Authenticate", challenge.String()))
+					}
+				})
+			})
+			uac := onSockets(t, "127.0.0.1", cert, pool, nil, "udp", "tcp")
+			set := local()
+			set.Credentials = []Credential{{Realm: "phones", Username: "parkd", Password: "secret"}}
+			if err := uac.Update(set); err != nil {
+				t.Fatal(err)
+			}
+			a := told{seq: 9, end: make(chan string, 1)}
+			way, _ := uac.Way(Target{URI: "sip:bob@" + uas.address4test("udp")})
+			x := &Exchange{Way: way, Asker: &a}
+			b := x.Begin(sip.NOTIFY, "sip:bob@"+uas.address4test("udp"))
+			b = append(b, "Max-Forwards: 70\r\nFrom: <sip:701@x>;tag=a\r\nTo: <sip:bob@x>\r\nCall-ID: c\r\nCSeq: 5 NOTIFY\r\nContact: <sip:701@x>\r\n"...)
+			if err := x.Start(x.Seal(b, "text/plain", bytes.Repeat([]byte("x"), 800))); err != nil {
+				t.Fatal(err)
+			}
+			if r := within(t, got); r.Flow.Network != "udp" {
+				t.Errorf("came by %s at first", r.Flow.Network)
+			}
+			if r := within(t, got); r.Flow.Network != want || CSeq(r.Request) != 9 || len(r.Body()) != 800 || len(r.GetHeaders("Via")) != 1 {
+				t.Errorf("came by %s, want %s:\n%s", r.Flow.Network, want, r.Request)
+			}
+			if end := within(t, a.end); end != "200 of 9" {
+				t.Error(end)
+			}
+		})
+	}
+}
+
+// told is an Asker on a goroutine of its own.
+type told struct {
+	seq uint32
+	end chan string
+}
+
+func (a *told) Answered(answer Answer, err error) {
+	if err != nil {
+		a.end <- err.Error()
+		return
+	}
+	a.end <- fmt.Sprintf("%d of %d", answer.Code, answer.Seq)
+}
+
+func (a *told) Reseq(use func(uint32)) { use(a.seq) }
 
 // TestSaysTCP: who asks for TCP over UDP, and takes no connection, is not tried again
 // with each request.
@@ -246,6 +334,29 @@ func TestSaysTCP(t *testing.T) {
 	if uac.Connects(target.URI) {
 		t.Error("a connection to whom has refused one")
 	}
+}
+
+// Who has taken no connection is not tried again for as long as a subscription may go
+// without being refreshed; whoever is too many is forgotten first.
+func TestNoTCP(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var n noTCP
+		n.add("192.0.2.1:5060")
+		time.Sleep(2*time.Hour - time.Second)
+		if !n.has("192.0.2.1:5060") || n.has("192.0.2.2:5060") {
+			t.Error("forgotten within two hours")
+		}
+		time.Sleep(2 * time.Second)
+		if n.has("192.0.2.1:5060") {
+			t.Error("known after two hours")
+		}
+		for i := range maxNoTCP + 10 {
+			n.add(fmt.Sprint("192.0.2.1:", i))
+		}
+		if len(n.at) > maxNoTCP {
+			t.Errorf("%d are known", len(n.at))
+		}
+	})
 }
 
 func sendLarge(t *testing.T, e *Endpoint, to string, size int) {
