@@ -240,8 +240,12 @@ func (s *State) callFor(now time.Time, c Call, in Refer) (ch Change, err error) 
 		c.Turn++
 		ring.Caller, ring.Party = in.Leg, Party{Name: s.settings(c.At).Name}
 	} else {
+		guard := time.Time{} // of a presser, who keeps it if nobody takes their place
+		if in.Leg == c.Other {
+			guard = c.Guard
+		}
 		c = c.without(in.Leg)
-		c.Phase, c.Other, c.With = Transferring, ring.Leg, who
+		c.Phase, c.Other, c.With, c.Guard = Transferring, ring.Leg, who, guard
 		ring.Caller, ring.Party = c.Caller, Party{c.Name, c.URI}
 	}
 	c.Left, c.Due = in.Leg, now.Add(transferRing)

@@ -138,6 +138,13 @@ func TestReferIsRefused(t *testing.T) {
 			_ = r.invite(Invite{Leg: "x", To: "702", Shown: r.calls["fay"].Alias().CallID})
 			_ = r.do(Acked{Leg: "x"})
 		}, Refer{Leg: "x", Target: dave, Replaces: &Replaces{CallID: "elsewhere"}}, ErrGuarded},
+		{"with Replaces, by a presser whose transfer has just failed", func(r *rig) {
+			_ = r.invite(Invite{Leg: "x", To: "702", Shown: r.calls["fay"].Alias().CallID})
+			_ = r.do(Acked{Leg: "x"})
+			_ = r.do(Refer{Leg: "x", Target: dave})
+			r.w.end("fay.1")
+			_ = r.do(Hangup{Leg: "fay.1", Code: 486})
+		}, Refer{Leg: "x", Target: dave, Replaces: &Replaces{CallID: "elsewhere"}}, ErrGuarded},
 		{"to a presser's leg", func(r *rig) {
 			_ = r.invite(Invite{Leg: "x", To: "702", Shown: r.calls["fay"].Alias().CallID})
 			_ = r.do(Acked{Leg: "x"})
@@ -306,7 +313,11 @@ func TestTransferIntoAnOrbitFromWithin(t *testing.T) {
 		told   int
 	}{
 		{"answered", []func(*rig){func(r *rig) { _ = r.do(Answered{Leg: "fay.1", Codec: "G722"}) }}, Parked, "fay.1", 200},
-		{"busy", []func(*rig){func(r *rig) { r.w.end("fay.1"); _ = r.do(Hangup{Leg: "fay.1", Code: 486}) }}, Parked, "fay", 486},
+		{"busy", []func(*rig){func(r *rig) {
+			r.w.end("fay.1")
+			r.w.end("fay.1")
+			_ = r.do(Hangup{Leg: "fay.1", Code: 486})
+		}}, Parked, "fay", 486},
 		{"no answer", []func(*rig){func(r *rig) { r.pass(transferRing) }}, Parked, "fay", 408},
 		{"a restart", []func(*rig){func(r *rig) { _ = r.do(Restart{}) }}, Parked, "fay", 100},
 		{"she hangs up, answered", []func(*rig){func(r *rig) { r.hangup("fay") }, func(r *rig) { _ = r.do(Answered{Leg: "fay.1"}) }}, Parked, "fay.1", 100},

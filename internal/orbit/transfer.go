@@ -87,7 +87,7 @@ func (s *State) progress(in Progress) (ch Change) {
 func (s *State) transferred(now time.Time, ch *Change, c Call, in Answered) {
 	left, kind := c.Left, KindTransferred
 	if c.Phase == Transferring {
-		c.Phase, c.Left, c.Due = Bridged, "", time.Time{}
+		c.Phase, c.Left, c.Due, c.Guard = Bridged, "", time.Time{}, time.Time{}
 		s.unite(ch, &c)
 	} else {
 		parker := c.By.Self
@@ -111,7 +111,7 @@ func (s *State) transferred(now time.Time, ch *Change, c Call, in Answered) {
 func (s *State) hangupMeanwhile(now time.Time, ch *Change, c Call, in Hangup) {
 	switch in.Leg {
 	case c.Left: // what they asked for goes on: phones hang up early
-		c.Left = ""
+		c.Left, c.Guard = "", time.Time{}
 		if leg, ext := c.waiting(); leg != "" {
 			ch.after(Play{leg, s.settings(ext).Music})
 		}
