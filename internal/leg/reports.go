@@ -9,6 +9,7 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 
+	"parkd/internal/dialog"
 	"parkd/internal/sipua"
 )
 
@@ -22,6 +23,8 @@ type notifying interface {
 	contact() sip.Header
 	// sendNotify sends a NOTIFY; answered tells whether it was taken.
 	sendNotify(event, state, fragment string, answered func(taken bool))
+	// after runs f on the queue of the dialog once d has passed.
+	after(d time.Duration, f func()) *dialog.Timer
 }
 
 // reports is the implicit subscription of a REFER as its notifier has it (RFC 3515
@@ -33,8 +36,9 @@ type reports struct {
 	event   string // value of Event
 	wanted  bool   // RFC 4488: else nobody is to be told
 	until   time.Time
-	open    bool // the last NOTIFY is not due yet
-	busy    bool // one is not answered yet
+	expiry  *dialog.Timer // of one that was made shorter; nil = there is none
+	open    bool          // the last NOTIFY is not due yet
+	busy    bool          // one is not answered yet
 	last    string
 	queue   []notice
 }
@@ -103,7 +107,9 @@ func (r *reports) close(reason string) {
 }
 
 func (r *reports) tell(end string) {
-	r.open = end == ""
+	if r.open = end == ""; !r.open {
+		r.expiry.Stop()
+	}
 	r.queue = append(r.queue, notice{r.event, r.last, end})
 	r.next()
 }
@@ -123,7 +129,10 @@ func (r *reports) next() {
 	r.within.sendNotify(n.event, state.String(), n.fragment, func(taken bool) {
 		r.busy = false
 		if !taken { // RFC 6665 4.2.2: it ends the subscription, and nothing else (RFC 5057 5.1)
-			r.open = r.open && r.event != n.event
+			if r.event == n.event {
+				r.open = false
+				r.expiry.Stop()
+			}
 			r.queue = slices.DeleteFunc(r.queue, func(m notice) bool { return m.event == n.event })
 		}
 		r.next()
@@ -153,6 +162,8 @@ func (r *reports) subscribe(to notifying, req *sipua.Request) {
 	if value, ok := sipua.Header(req.Request, "expires"); ok {
 		if n, err := sipua.ParseExpires(value); err == nil && int64(n) < left { // RFC 6665 4.2.1.1: never longer than asked for
 			left, r.until = int64(n), time.Now().Add(time.Duration(n)*time.Second)
+			r.expiry.Stop()
+			r.expiry = to.after(time.Until(r.until), func() { r.close("timeout") }) // RFC 6665 4.2.1.4
 		}
 	}
 	if left == 0 {

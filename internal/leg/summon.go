@@ -2,6 +2,7 @@ package leg
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/emiago/sipgo/sip"
 	"github.com/rs/zerolog"
@@ -165,6 +166,11 @@ func (s *summons) contact() sip.Header {
 // RFC 3840 9, RFC 4235 5.2.
 func automaton() sip.HeaderParams {
 	return sip.HeaderParams{{K: "automaton"}, {K: "+sip.rendering", V: `"no"`}}
+}
+
+// after implements notifying.
+func (s *summons) after(d time.Duration, f func()) *dialog.Timer {
+	return s.m.o.Wheel.After(d, s.queue, f)
 }
 
 // sendNotify implements notifying.

@@ -268,6 +268,42 @@ func TestASubscriptionOfAReferCanBeEnded(t *testing.T) {
 	})
 }
 
+// Whoever asks for less time has its end when that is over, and not with what comes
+// next.
+func TestASubscriptionOfAReferThatWasMadeShorterEndsInTime(t *testing.T) {
+	t.Run("within a call", func(t *testing.T) {
+		run(t, func(s *kit.Site) {
+			_, _, parked, fetched := bridged(s)
+			dave := s.Phone("dave")
+			r := fetched.Refer(to(dave)).Accepted()
+			ring := dave.Ringing(time.Second)
+			r.Subscribe(20).Expect(200)
+			s.Wait(time.Second)
+			r.Subscribe(5).Expect(200)
+			start := time.Now()
+			r.Ends(6*time.Second, 100)
+			about(s, "end", time.Since(start), 5*time.Second)
+			r.Subscribe(60).Expect(481)
+			ring.Pickup()
+			talk(s, ring, parked)
+			fetched.ExpectEnd(6 * time.Second)
+			goodbye(s, ring, parked)
+		})
+	})
+	t.Run("outside of one", func(t *testing.T) {
+		run(t, func(s *kit.Site) {
+			bob, alice := s.Phone("bob"), s.Phone("alice")
+			out := bob.Refer("701", to(alice)).Accepted()
+			ring := alice.Ringing(time.Second)
+			out.Subscribe(5).Expect(200)
+			out.Ends(6*time.Second, 100)
+			ring.Pickup()
+			hearsMusic(s, ring)
+			ring.Hangup()
+		})
+	})
+}
+
 func TestAnotherReferHasToWait(t *testing.T) {
 	run(t, func(s *kit.Site) {
 		_, _, parked, fetched := bridged(s)
