@@ -37,7 +37,7 @@ type talk struct {
 	granted  time.Time     // when that was, the last time
 	lately   int           // the run that it was in
 	said     uint32        // CSeq of the last SUBSCRIBE that was answered
-	wanted   time.Time     // as the last SUBSCRIBE in the dialog has asked, be it answered or not
+	wanted   []time.Time   // as the last SUBSCRIBEs in the dialog have asked, be they answered or not
 	asked    bool          // a SUBSCRIBE was answered since the last NOTIFY
 	known    uint32        // the CSeq then
 	leaves   bool          // Expires was 0
@@ -103,7 +103,7 @@ func (j *judge) packet(from, to netip.AddrPort, data []byte) (lose bool) {
 		if m.Method == sip.SUBSCRIBE {
 			if t := j.talks[key]; t != nil && !j.down {
 				seconds, _ := strconv.Atoi(value(m, "Expires"))
-				t.wanted = time.Now().Add(time.Duration(seconds) * time.Second)
+				t.wanted = append(t.wanted, time.Now().Add(time.Duration(seconds)*time.Second))
 			}
 			break
 		}
@@ -132,6 +132,7 @@ func (j *judge) accepted(key string, to netip.AddrPort, m *sip.Response) {
 		return // the 200 once more
 	}
 	t.said = m.CSeq().SeqNo
+	t.wanted = t.wanted[max(0, len(t.wanted)-2):] // the disk counts from these
 	t.asked, t.until = true, time.Time{}
 	if t.run == j.run {
 		t.known = t.seq
@@ -265,8 +266,10 @@ func (j *judge) state(t *talk, now time.Time, fresh bool, state string) {
 		return
 	}
 	left, err := strconv.Atoi(strings.TrimPrefix(state, "active;expires="))
-	if by := now.Add(time.Duration(left) * time.Second); fresh && t.wanted.Sub(by).Abs() < t.expires.Sub(by).Abs() {
-		t.expires = t.wanted // the disk had the refresh, whose 200 the end of that server kept back
+	for _, wanted := range t.wanted {
+		if by := now.Add(time.Duration(left) * time.Second); fresh && wanted.Sub(by).Abs() < t.expires.Sub(by).Abs() {
+			t.expires = wanted // the disk had the refresh, whose 200 the end of that server kept back
+		}
 	}
 	real := t.expires.Sub(now).Seconds()
 	// RFC 6665 4.2.2: never longer than it is, but for the last second. After a restart
