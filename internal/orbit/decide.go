@@ -155,10 +155,10 @@ func (s *State) hangup(now time.Time, in Hangup) (ch Change) {
 	switch {
 	case c.Phase == Transferring || c.Phase == Inviting:
 		s.hangupMeanwhile(now, &ch, c, in)
+	case c.Phase == Bridged && c.Handing == 0 && (in.Early || in.Leg == c.Other && now.Before(c.Due)):
+		s.leftAlone(now, &ch, c.without(in.Leg))
 	case in.Leg == c.Caller:
 		ch.end(&c, "caller hung up", c.Other)
-	case c.Phase == Bridged && in.Leg == c.Other && c.Handing == 0 && (in.Early || now.Before(c.Due)):
-		s.leftAlone(now, &ch, c.without(in.Leg))
 	case c.Phase == Bridged && in.Lost:
 		s.neverMet(now, &ch, c)
 	case c.Handing == HandingOff:

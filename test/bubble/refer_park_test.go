@@ -301,6 +301,26 @@ func TestWhoHangsUpBeforeTheirTransferHasFailedLosesNobody(t *testing.T) {
 	})
 }
 
+// The same of a caller who was fetched: whoever they were talking to is kept, and the
+// caller is called back.
+func TestACallerWhoHangsUpBeforeTheirTransferHasFailedLosesNobody(t *testing.T) {
+	run(t, func(s *kit.Site) {
+		alice, _, parked, fetched := bridged(s)
+		full := s.Phone("dave").Call("702", phone.Opts{})
+		alice.Auto("NOTIFY", 0)
+		parked.Refer(ours("702")).Accepted()
+		s.Wait(100 * time.Millisecond)
+		parked.Hangup()
+		hearsMusic(s, fetched)
+		back := alice.Ringing(3 * time.Second)
+		back.Pickup()
+		talk(s, back, fetched)
+		goodbye(s, back, fetched)
+		alice.Auto("NOTIFY", 200)
+		full.Hangup()
+	})
+}
+
 // What is to be said of one REFER is said, whatever becomes of the one before.
 func TestAReferIsReportedThoughTheOneBeforeWasNot(t *testing.T) {
 	run(t, func(s *kit.Site) {
