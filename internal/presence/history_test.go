@@ -194,6 +194,20 @@ func TestAnyHistory(t *testing.T) {
 	})
 }
 
+// Histories that were found to go wrong once, in the server or in the eyes of the judge.
+func TestHistoriesThatWentWrong(t *testing.T) {
+	for name, steps := range map[string][]step{
+		"a stop keeps back the 200 of a refresh":      {{what: "slow disk"}, {what: "brief", after: time.Millisecond}, {what: "stop", phone: 1, after: 9 * time.Second}},
+		"a stop keeps back the 200 of an unsubscribe": {{what: "slow disk"}, {what: "unsubscribe"}, {what: "stop", after: 700 * time.Millisecond}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, fault := range play(t, steps, nil, nil, 0, 2) {
+				t.Error(fault)
+			}
+		})
+	}
+}
+
 func play(t *testing.T, steps []step, loss, double []bool, block uint32, places int) []string {
 	var j *judge
 	journaledOf(t, Options{places: places}, func(b *bed) {

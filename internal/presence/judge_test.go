@@ -41,6 +41,7 @@ type talk struct {
 	asked    bool          // a SUBSCRIBE was answered since the last NOTIFY
 	known    uint32        // the CSeq then
 	leaves   bool          // Expires was 0
+	quits    bool          // Expires of the last SUBSCRIBE was 0, be it answered or not
 	replaced time.Time     // by another of the same phone; zero = not
 	over     bool          // the watcher said so
 	ended    string        // Subscription-State of the last NOTIFY of all
@@ -96,6 +97,8 @@ func (j *judge) packet(from, to netip.AddrPort, data []byte) (lose bool) {
 		switch {
 		case m.CSeq().MethodName == sip.SUBSCRIBE && m.IsSuccess():
 			j.accepted(key, to, m)
+		case m.CSeq().MethodName == sip.SUBSCRIBE && m.StatusCode == 481 && j.talks[key] != nil && j.talks[key].quits && j.talks[key].run != j.run:
+			j.talks[key].over = true // the disk had forgotten it, and the end of that server kept the 200 back
 		case m.CSeq().MethodName == sip.NOTIFY && !lose && !j.down && j.talks[key] != nil:
 			j.talks[key].answer(m)
 		}
@@ -103,6 +106,7 @@ func (j *judge) packet(from, to netip.AddrPort, data []byte) (lose bool) {
 		if m.Method == sip.SUBSCRIBE {
 			if t := j.talks[key]; t != nil && !j.down {
 				seconds, _ := strconv.Atoi(value(m, "Expires"))
+				t.quits = seconds == 0
 				t.wanted = append(t.wanted, time.Now().Add(time.Duration(seconds)*time.Second))
 			}
 			break

@@ -194,7 +194,11 @@ func (s *sub) refresh(r *sipua.Request) {
 // unsubscribed answers the SUBSCRIBE that ends it, once the journal has forgotten
 // it: else it would live again after a restart.
 func (s *sub) unsubscribed(r *sipua.Request) {
-	if s.gone || s.closing != "" { // while the disk was at work
+	switch {
+	case s.n.ctx.Err() != nil: // the next process knows nothing of it
+		s.n.refused(r, notYet())
+		return
+	case s.gone || s.closing != "": // while the disk was at work
 		s.reply(r, sip.StatusCallTransactionDoesNotExists)
 		return
 	}
