@@ -159,7 +159,10 @@ func (t *tally) lowest(ph *phones) error {
 }
 
 func (t *tally) print(row string, many int, what string, dead int) {
-	who := fmt.Sprintf("%d of %s", many, what)
+	who := fmt.Sprintf("%d of one orbit", many)
+	if what == "hall" {
+		who = fmt.Sprintf("%d of a list of 98 orbits, told of one", many)
+	}
 	if dead > 0 {
 		who += fmt.Sprintf(", %d of them dead", dead)
 	}
