@@ -78,7 +78,7 @@ func (c *Callers) mouths(ways []Way, every int) (*mouths, error) {
 		port := w.To.Port()
 		p := mouth{to: unix.RawSockaddrInet4{Family: unix.AF_INET, Port: port<<8 | port>>8, Addr: w.To.Addr().As4()}}
 		p.header[0] = 0x80
-		binary.BigEndian.PutUint16(p.header[2:], uint16(len(m.callers[i])))
+		binary.BigEndian.PutUint16(p.header[2:], uint16(len(m.callers[i])*m.every)) // the filter's samples are spread
 		binary.BigEndian.PutUint32(p.header[8:], uint32(w.From.Port())<<16|uint32(port))
 		p.source.Level, p.source.Type = unix.IPPROTO_IP, unix.IP_PKTINFO
 		p.source.SetLen(unix.CmsgLen(unix.SizeofInet4Pktinfo))

@@ -185,7 +185,7 @@ func (f *floor) run() float64 {
 			n := 0
 			for i := int(tick % framePtime); i < len(f.socks); i += framePtime {
 				_ = f.socks[i].sendto(b[:])
-				if n++; n%clockEvery == 0 {
+				if n++; n%16 == 0 {
 					late := e.now() - time.Duration(tick)*time.Millisecond
 					f.lates = append(f.lates, late)
 					f.starved = f.starved || late > framePtime*time.Millisecond

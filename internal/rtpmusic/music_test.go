@@ -289,15 +289,17 @@ func TestFramesDoNotAllocate(t *testing.T) {
 		f.port.Set(f.session(codec.PCMU, 0))
 		must(t, f.conn.Close()) // packets go nowhere
 		p := newPacer(w.e)
+		p.gather()
 		f.port.music.play(newLoop(1), 0)
 		f.port.Place()
 		f.port.OnPlace(func() { t.Error("a new place within 1,000 packets") })
 		tick := int64(0)
 		n := testing.AllocsPerRun(1000, func() {
 			tick += 20
-			if v := f.port.frame(p, tick, 20); v != frameSent {
+			if v := f.port.frame(p, tick, 20); v != frameMade {
 				t.Errorf("tick %d: verdict %d", tick, v)
 			}
+			p.flush()
 		})
 		if n != 0 {
 			t.Errorf("%v allocations a frame", n)

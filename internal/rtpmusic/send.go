@@ -104,16 +104,24 @@ func (p *Port) advance(tick int64) (ts uint32, skipped int) {
 type verdict uint8
 
 const (
-	frameSent  verdict = iota
-	frameHeld          // nothing was sent now; the stream goes on
+	frameMade  verdict = iota
+	frameHeld          // nothing may be sent now; the stream goes on
 	frameOver          // the sender is to forget the port: its music has ended, or nobody may hear it
 	frameMoved         // the sender is to put the port among those of its ptime
 )
 
-// frame sends the frame of a tick. It is called by the sender that has the port.
+// frame makes the frame of a tick, among those that the sender that has the port is
+// to send. The port stays locked then, and else does not.
 func (p *Port) frame(w *pacer, tick int64, ptime int) verdict {
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	v := p.makeFrame(w, tick, ptime)
+	if v != frameMade {
+		p.mu.Unlock()
+	}
+	return v
+}
+
+func (p *Port) makeFrame(w *pacer, tick int64, ptime int) verdict {
 	m, o := &p.music, &p.out
 	if !m.playing || !o.ready || len(m.audio) == 0 {
 		m.leave(ptime)
@@ -132,7 +140,9 @@ func (p *Port) frame(w *pacer, tick int64, ptime int) verdict {
 		o.marker = true
 		w.count.skipped.Add(uint64(skipped))
 	}
-	b := w.buf[:packet.HeaderSize+m.ptime*bytesPerMs]
+	w.frames = w.frames[:len(w.frames)+1]
+	f := &w.frames[len(w.frames)-1]
+	b := f.buf[:packet.HeaderSize+m.ptime*bytesPerMs]
 	m.fill(b[packet.HeaderSize:])
 	o.seq++
 	packet.PutHeader(b, o.marker, p.session.PT, o.seq, ts, o.ssrc)
@@ -140,9 +150,11 @@ func (p *Port) frame(w *pacer, tick int64, ptime int) verdict {
 	if o.nearCeiling() {
 		p.near()
 	}
-	if !p.send(b, w.now) {
+	if b = p.prepare(b, w.now); b == nil {
+		w.frames = w.frames[:len(w.frames)-1]
 		w.count.failed.Add(1)
 		return frameHeld
 	}
-	return frameSent
+	f.port, f.b, f.size = p, b, m.ptime*bytesPerMs
+	return frameMade
 }

@@ -36,16 +36,28 @@ const looseAfter = 5 * time.Second
 
 // send sends a packet to the peer.
 func (p *Port) send(b []byte, now time.Duration) bool {
+	size := len(b) - packet.HeaderSize
+	if b = p.prepare(b, now); b == nil {
+		return false
+	}
+	return p.sent(size, p.sock.send(b))
+}
+
+// prepare makes a packet what the socket is to send, in place; nil if that cannot be
+// protected.
+func (p *Port) prepare(b []byte, now time.Duration) []byte {
 	if (p.out.joined || p.out.filtered) && now-p.out.heard > looseAfter {
 		p.loosen()
 	}
-	size := len(b) - packet.HeaderSize
 	if p.lock != nil {
-		if b = p.lock.protect(b); b == nil {
-			return false
-		}
+		return p.lock.protect(b)
 	}
-	err := p.sock.send(b)
+	return b
+}
+
+// sent takes note of what became of a packet with size octets of payload; true if it
+// was sent.
+func (p *Port) sent(size int, err error) bool {
 	if err == nil {
 		p.out.packets++
 		p.out.octets += uint32(size)

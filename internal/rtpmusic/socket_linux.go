@@ -100,7 +100,11 @@ func (s *rawSocket) send(b []byte) error {
 	if s.toSize == 0 {
 		return unix.EAFNOSUPPORT
 	}
-	err := s.sendto(b)
+	return s.again(b, s.sendto(b))
+}
+
+// again returns what became of a packet that was sent once.
+func (s *rawSocket) again(b []byte, err unix.Errno) error {
 	if err == unix.ECONNREFUSED && s.joined {
 		// It told of an earlier packet; this one was not sent.
 		err = s.sendto(b)

@@ -3,6 +3,7 @@
 package rtpmusic
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 	"runtime"
@@ -27,3 +28,12 @@ func newSleeper(e *Engine) sleeper { return newTimerSleeper(e) }
 
 // cores is how many cores Go code may use.
 func cores() int { return runtime.GOMAXPROCS(0) }
+
+// ring is of Linux only.
+type ring struct{}
+
+func newRing() (*ring, error) { return nil, errors.ErrUnsupported }
+
+func (*ring) send([]frame) {}
+
+func (*ring) close() {}
