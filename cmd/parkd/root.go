@@ -76,6 +76,7 @@ variable (PARKD_PARK_MAX_CALLS) and a flag (--park-max-calls).`,
 		newLamps(),
 		newCall(),
 		newReload(),
+		newBench(),
 		&cobra.Command{Use: "version", Short: "Print the version", Args: cobra.NoArgs, RunE: printVersion},
 	)
 	return root

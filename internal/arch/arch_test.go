@@ -18,7 +18,7 @@ const all = "*"
 // table is, by package, what it may import of ours. A folder inside a package's
 // folder belongs to that package and has its row.
 var table = map[string][]string{
-	"cmd/parkd":           {"internal/server", "internal/config"},
+	"cmd/parkd":           {"internal/server", "internal/config", "internal/benchmedia"},
 	"internal/server":     {all},
 	"internal/config":     {},
 	"internal/orbit":      {},

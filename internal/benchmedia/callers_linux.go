@@ -8,10 +8,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Slots is how many milliseconds a usual packet of sound is long: streams are
-// spread over so many phases, and callers over so many sockets.
-const Slots = 20
-
 // Callers stand for the phones of any number of callers with Slots descriptors:
 // each caller is an address of 127.0.0.0/8, and each socket is at one port of all
 // of these. A filter throws every packet to them away in the kernel, so that

@@ -12,6 +12,10 @@ import (
 	"parkd/internal/rtpmusic"
 )
 
+// Slots is how many milliseconds a usual packet of sound is long: streams are
+// spread over so many phases, and callers over so many sockets.
+const Slots = 20
+
 // Sent is what somebody sent within a window.
 type Sent struct {
 	Packets int

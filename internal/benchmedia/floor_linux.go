@@ -66,10 +66,7 @@ func floor(ctx context.Context, to []netip.AddrPort, warm, window time.Duration)
 	}
 	packet := make([]byte, packetSize)
 	packet[0] = 0x80
-	clock, err := newPace()
-	if err != nil {
-		return s, err
-	}
+	clock := newPace()
 	var cpu, began time.Duration
 	first, last := warm.Milliseconds(), (warm + window).Milliseconds()
 	for tick := int64(0); tick < last && ctx.Err() == nil; tick++ {

@@ -16,11 +16,9 @@ type pace struct {
 	begin int64 // CLOCK_MONOTONIC, in ns
 }
 
-func newPace() (pace, error) {
-	if err := unix.Prctl(unix.PR_SET_TIMERSLACK, timerSlack, 0, 0, 0); err != nil {
-		return pace{}, err
-	}
-	return pace{begin: monotonic()}, nil
+func newPace() pace {
+	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, timerSlack, 0, 0, 0) // without it, it is later, as parkd is
+	return pace{begin: monotonic()}
 }
 
 func monotonic() int64 {
@@ -44,8 +42,13 @@ func (p pace) until(at time.Duration) {
 }
 
 // threadCPU is the CPU time, user and system, of the calling thread so far.
-func threadCPU() time.Duration {
+func threadCPU() time.Duration { return spent(unix.CLOCK_THREAD_CPUTIME_ID) }
+
+// processCPU is that of the whole process.
+func processCPU() time.Duration { return spent(unix.CLOCK_PROCESS_CPUTIME_ID) }
+
+func spent(id int32) time.Duration {
 	var ts unix.Timespec
-	_ = unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &ts) // every Linux has it
+	_ = unix.ClockGettime(id, &ts) // every Linux has both
 	return time.Duration(ts.Nano())
 }

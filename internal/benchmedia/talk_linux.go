@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"runtime"
+	"sync"
 	"time"
 	"unsafe"
 
@@ -17,7 +18,23 @@ type Way struct{ From, To netip.AddrPort }
 // Talk is what callers send.
 type Talk struct {
 	stop chan struct{}
-	done chan Sent
+	done chan struct{}
+
+	mu   sync.Mutex
+	sent Sent // guarded by mu; so far
+}
+
+// Sent is what was sent so far.
+func (t *Talk) Sent() Sent {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.sent
+}
+
+func (t *Talk) set(s Sent) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.sent = s
 }
 
 // Talk has callers send G.711, a packet every so many frames of 20 ms: 1 is who
@@ -27,10 +44,11 @@ func (c *Callers) Talk(ways []Way, every int) (*Talk, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Talk{stop: make(chan struct{}), done: make(chan Sent, 1)}
+	t := &Talk{stop: make(chan struct{}), done: make(chan struct{})}
 	go func() {
 		runtime.LockOSThread() // until it ends, and the thread with it
-		t.done <- m.run(t.stop)
+		m.run(t)
+		close(t.done)
 	}()
 	return t, nil
 }
@@ -38,7 +56,8 @@ func (c *Callers) Talk(ways []Way, every int) (*Talk, error) {
 // End ends it and tells how much it was.
 func (t *Talk) End() Sent {
 	close(t.stop)
-	return <-t.done
+	<-t.done
+	return t.Sent()
 }
 
 // message is struct mmsghdr of sendmmsg(2).
@@ -107,17 +126,16 @@ func (c *Callers) mouths(ways []Way, every int) (*mouths, error) {
 }
 
 // run sends until it is to stop. Callers of a phase who send seldom take turns.
-func (m *mouths) run(stop <-chan struct{}) (s Sent) {
-	clock, err := newPace()
-	if err != nil {
-		return s
-	}
+func (m *mouths) run(t *Talk) {
+	var s Sent
+	clock := newPace()
 	cpu := threadCPU()
 	for tick := 0; ; tick++ {
+		s.CPU, s.Took = threadCPU()-cpu, clock.now()
+		t.set(s)
 		select {
-		case <-stop:
-			s.CPU, s.Took = threadCPU()-cpu, clock.now()
-			return s
+		case <-t.stop:
+			return
 		default:
 		}
 		due := time.Duration(tick) * time.Millisecond
