@@ -85,8 +85,10 @@ func (l *Leg) describe(peer *Leg) ([]byte, error) {
 		l.last = sdp.Offer(l.local, preferred(l.local.Codecs, prefer))
 		return l.last, nil
 	}
-	d := l.draft
-	l.draft = draft{}
+	var d draft
+	if l.draft != nil {
+		d, l.draft = *l.draft, nil
+	}
 	if prefer != "" && prefer != d.agreed.Codec.Name || l.local.Direction != sdp.SendRecv {
 		var err error
 		if d.body, d.agreed, err = l.remote.Answer(l.local, prefer); err != nil {

@@ -87,7 +87,7 @@ func (m *Manager) prepare(req *sipua.Request) (*Leg, orbit.Invite, error) {
 	l.asked, l.hops, l.name = sipua.CSeq(req.Request), hopsOf(req), req.User
 	l.inbound.request, l.inbound.cseq = req, l.asked
 	if offer != nil { // 488 before anybody decides
-		if l.draft.body, l.draft.agreed, err = remote.Answer(l.local, ""); err != nil {
+		if l.draft, err = drafted(remote, l.local); err != nil {
 			port.Close()
 			return nil, in, err
 		}

@@ -41,6 +41,11 @@ type Leg struct {
 	// All below is owned by queue.
 	log       zerolog.Logger
 	state     state
+	offered   bool // our 200 carried an offer: the answer comes with the ACK
+	reported  bool // the decider knows of the end
+	unsure    bool // restored, and perhaps our ACK was never sent
+	stale     bool // restored when nobody waited for its 200 any more
+	restored  bool // began in a former process
 	dialog    dialog.Dialog
 	ceiling   uint32         // CSeq up to which the record covers what we send
 	user      string         // of our Contact: the orbit
@@ -49,30 +54,25 @@ type Leg struct {
 	bound     netip.Addr     // of port; not valid while there is none
 	local     sdp.Local      // our end
 	last      []byte         // our last description
-	draft     draft          // the answer to their first offer, made before anybody decided
+	draft     *draft         // the answer to their first offer, made before anybody decided; nil = taken
 	described []byte         // the peer's last description, as it came
 	remote    sdp.Remote     // and what it says
 	agreed    *sdp.Agreed    // nil before there is something
-	offered   bool           // our 200 carried an offer: the answer comes with the ACK
 	pairing                  // with another leg
 	path                     // of its media
-	reported  bool           // the decider knows of the end
 	bye       *orbit.Bye     // wanted as soon as the ACK allows it
 	waiting   []waiting      // for the journal, in order
 	skip      int            // how many were let go of and will be noted still
-	unsure    bool           // restored, and perhaps our ACK was never sent
 	asked     uint32         // CSeq of the INVITE that the peer began with; 0 = we did
 	name      string         // that the peer authenticated with then; "" = nobody asked
 	hops      int            // that the INVITE which the peer began with had left
 	key       string         // in the manager's maps of restored legs
 	placed    string         // Call-ID of our INVITE that it began with
-	stale     bool           // restored when nobody waited for its 200 any more
 	away      netip.AddrPort // where the media of a restored leg is now, to be told after the ACK
 	moving    bool           // the peer has not answered yet that it knows
 	retell    *dialog.Timer  // for another re-INVITE that says so
 	patience  time.Duration  // before that
 	unheard   bool           // the last one had no answer at all
-	restored  bool           // began in a former process
 	homeless  *record        // restored, and no media port was to be had yet
 	party     orbit.Party    // who is at the other end
 	told      orbit.Party    // and whom the peer knows there
@@ -82,8 +82,8 @@ type Leg struct {
 	referred  string         // the leg to whose peer this one's was referred last
 	referSeq  uint32         // CSeq of that REFER; 0 = it was a former process's
 	infos     infos          // that wait for what becomes of their keys
-	inbound   exchange       // their INVITE or re-INVITE
-	outbound  exchange       // ours
+	inbound   inbound        // their INVITE or re-INVITE
+	outbound  outbound       // ours
 	forks     forks          // whom our first INVITE has reached
 	refer     reports        // of the peer's REFER
 	refers    int            // REFERs of the peer's so far
@@ -100,25 +100,41 @@ type draft struct {
 	agreed sdp.Agreed
 }
 
-// exchange is an INVITE transaction seen from its user: what the transaction
-// layer leaves to it (RFC 3261 13.3.1.4, 13.2.2.4).
-type exchange struct {
-	request   *sipua.Request // theirs
-	response  *sip.Response  // our 2xx, sent again until the ACK
-	cseq      uint32
-	resend    *dialog.Timer
-	giveUp    *dialog.Timer
+// drafted is the answer of our end to an offer.
+func drafted(remote sdp.Remote, local sdp.Local) (*draft, error) {
+	d := new(draft)
+	var err error
+	if d.body, d.agreed, err = remote.Answer(local, ""); err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// inbound is an INVITE transaction of the peer's seen from its user: what the
+// transaction layer leaves to it (RFC 3261 13.3.1.4).
+type inbound struct {
+	request  *sipua.Request
+	response *sip.Response // our 2xx, sent again until the ACK
+	resend   *dialog.Timer
+	giveUp   *dialog.Timer
+	cseq     uint32
+	busy     bool // a re-INVITE is under way
+}
+
+// outbound is one of ours (RFC 3261 13.2.2.4).
+type outbound struct {
 	ours      *sipua.Transaction
+	giveUp    *dialog.Timer
 	text      string        // of our first INVITE, before it is sent
 	target    sipua.Target  // and where it is sent
 	answer    *sip.Response // its 2xx, not acknowledged before that is durable
-	rang      bool          // the phone that is called by it
 	moved     []string      // whom its 3xx names
-	forwarded bool          // it went on to another number
 	declined  []dialog.ID   // of its answers that were too late
-	acked     bool          // the 2xx to ours has been acknowledged
-	busy      bool          // a re-INVITE is under way
 	said      orbit.Party   // whom it names
+	rang      bool          // the phone that is called by it
+	forwarded bool          // it went on to another number
+	acked     bool          // the 2xx to it has been acknowledged
+	busy      bool          // a re-INVITE is under way
 }
 
 // carry does one effect of a decision.
@@ -272,7 +288,8 @@ func (l *Leg) bid(reason string) {
 func (l *Leg) settle(s state) {
 	l.state = s
 	l.inbound.stop()
-	l.outbound.stop()
+	l.outbound.giveUp.Stop()
+	l.outbound.giveUp = nil
 	if s == ending || s == ended {
 		l.life.stop()
 		l.session.stop()
@@ -302,7 +319,7 @@ func (l *Leg) abandon() {
 	l.waiting = nil
 }
 
-func (x *exchange) stop() {
+func (x *inbound) stop() {
 	x.resend.Stop()
 	x.giveUp.Stop()
 	x.resend, x.giveUp = nil, nil

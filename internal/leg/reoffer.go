@@ -49,7 +49,7 @@ func (l *Leg) catchUp() {
 	l.retell.Stop()
 	l.retell = nil
 	l.wanted, l.behind = false, false
-	l.outbound = exchange{busy: true}
+	l.outbound = outbound{busy: true}
 	if !l.moving {
 		l.sendOffer()
 		return

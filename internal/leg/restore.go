@@ -142,11 +142,11 @@ func (v *revival) restoreAsked() error {
 	v.whereabouts()
 	if v.described != nil {
 		if v.remote, err = sdp.Parse(v.described); err == nil {
-			v.draft.body, v.draft.agreed, err = v.remote.Answer(v.local, "")
+			v.draft, err = drafted(v.remote, v.local)
 		}
 		if err == nil && v.draft.agreed.Secured.Suite != "" { // RFC 3264 8: it is another description
 			v.local.Version += v.runs + 1
-			v.draft.body, v.draft.agreed, err = v.remote.Answer(v.local, "")
+			v.draft, err = drafted(v.remote, v.local)
 		}
 		if err != nil {
 			return fmt.Errorf("%w: %w", errRecord, err)
