@@ -165,7 +165,8 @@ func (m *Manager) forget(l *Leg) {
 
 // newLeg returns a leg with a queue, known to nobody yet.
 func (m *Manager) newLeg(id string) *Leg {
-	l := &Leg{id: id, m: m, port: silent{}, log: m.o.Log.With().Str("leg", id).Logger()}
+	l := &Leg{id: id, m: m, port: silent{}}
+	l.log = m.o.Log.Hook(signed{l})
 	l.queue = dialog.NewQueue(dialog.QueueConfig{
 		Overflow: l.overflowed,
 		Panic: func(value any, stack []byte) {
@@ -175,11 +176,20 @@ func (m *Manager) newLeg(id string) *Leg {
 	return l
 }
 
-// belong notes which call of which orbit the leg belongs to.
-func (l *Leg) belong(orbit, call string) {
-	l.orbit, l.owner = orbit, call
-	l.log = l.m.o.Log.With().Str("leg", l.id).Str("orbit", orbit).Str("call", call).Logger()
+// signed has each message of a leg's log say whose it is. A logger with fields of its
+// own would take half a kilobyte.
+type signed struct{ *Leg }
+
+// Run implements zerolog.Hook.
+func (s signed) Run(e *zerolog.Event, _ zerolog.Level, _ string) {
+	e.Str("leg", s.id)
+	if s.owner != "" {
+		e.Str("orbit", s.orbit).Str("call", s.owner)
+	}
 }
+
+// belong notes which call of which orbit the leg belongs to.
+func (l *Leg) belong(orbit, call string) { l.orbit, l.owner = orbit, call }
 
 // use gives the leg its port.
 func (l *Leg) use(port Port) {
