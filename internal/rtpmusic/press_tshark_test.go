@@ -12,20 +12,35 @@ import (
 	"parkd/internal/rtpmusic/codec"
 )
 
+// captured is a datagram as it came to a phone.
+type captured struct {
+	b    []byte
+	from uint16 // port
+	at   time.Time
+}
+
 // capture writes packets to the phone at port 4000 as a file of libpcap: raw IPv4.
 func capture(got []heardPacket) []byte {
+	list := make([]captured, len(got))
+	for i, p := range got {
+		list[i] = captured{rtpBytes(p.Marker, p.PayloadType, p.SequenceNumber, p.Timestamp, p.SSRC, p.Payload), p.from.Port(), p.at}
+	}
+	return captureAll(list)
+}
+
+// captureAll does that with datagrams as they are.
+func captureAll(list []captured) []byte {
 	var b bytes.Buffer
 	le, be := binary.LittleEndian, binary.BigEndian
 	b.Write(le.AppendUint32(nil, 0xa1b2c3d4))
 	for _, v := range []uint32{2 | 4<<16, 0, 0, 65535, 101} {
 		b.Write(le.AppendUint32(nil, v))
 	}
-	for _, p := range got {
-		rtp := rtpBytes(p.Marker, p.PayloadType, p.SequenceNumber, p.Timestamp, p.SSRC, p.Payload)
-		udp := be.AppendUint16(nil, p.from.Port())
+	for _, p := range list {
+		udp := be.AppendUint16(nil, p.from)
 		udp = be.AppendUint16(udp, 4000)
-		udp = be.AppendUint16(udp, uint16(8+len(rtp)))
-		udp = append(be.AppendUint16(udp, 0), rtp...)
+		udp = be.AppendUint16(udp, uint16(8+len(p.b)))
+		udp = append(be.AppendUint16(udp, 0), p.b...)
 		ip := be.AppendUint16([]byte{0x45, 0}, uint16(20+len(udp)))
 		ip = append(ip, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 3)
 		ip = append(ip, udp...)
