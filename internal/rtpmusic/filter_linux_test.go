@@ -242,3 +242,31 @@ func TestFilterOfSRTP(t *testing.T) {
 		})
 	}
 }
+
+// A port is closed between the decision that it is filtered and the attaching: whose
+// descriptor it is by then must stay as it is.
+func TestFilterOfAClosedPort(t *testing.T) {
+	e := newTestEngine(t)
+	f := newPeer(t, e, loopback)
+	s := f.port.sock.(*rawSocket)
+	f.port.mu.Lock()
+	f.port.sock.filter(f.port.deaf)
+	f.port.mu.Unlock()
+	f.port.Close()
+	for range 100 { // until one has the descriptor
+		p, err := e.Open(loopback)
+		must(t, err)
+		if p.sock.(*rawSocket).fd != s.fd {
+			continue
+		}
+		s.attach()
+		p.mu.Lock()
+		p.out.filtered = true // so that isFiltered does not complain
+		p.mu.Unlock()
+		if p.isFiltered(t) {
+			t.Error("another port is filtered")
+		}
+		return
+	}
+	t.Skip("nobody got the descriptor again")
+}
