@@ -40,6 +40,7 @@ func TestHoldHasNoTicks(t *testing.T) {
 					f.port.Set(s)
 				}
 				time.Sleep(333 * time.Millisecond)
+				synctest.Wait()
 				got = f.received()
 				for i, p := range got[1:] {
 					gap, step := p.at.Sub(got[i].at), p.Timestamp-got[i].Timestamp
