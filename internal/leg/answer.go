@@ -19,7 +19,7 @@ const (
 )
 
 // answer accepts their INVITE, with music or joined with another leg.
-func (l *Leg) answer(e orbit.Answer) {
+func (l *Leg) answer(e orbit.Answer, n uint64) {
 	if l.state != asked {
 		return // carried out before
 	}
@@ -53,14 +53,14 @@ func (l *Leg) answer(e orbit.Answer) {
 	if e.Peer == "" {
 		// Before the 200: whoever has it can have the caller fetched, by a leg that joins
 		// this one at once, and music that begins later would part the two.
-		l.play(e.Music)
+		l.play(e.Music, n)
 	}
 	if err := l.respond(res); errors.Is(err, sipua.ErrCancelled) {
 		l.finish(0)
 		return
 	}
 	if peer != nil {
-		l.join(peer, false)
+		l.join(peer, false, n)
 	}
 	l.life.start(l)
 	if l.restored {

@@ -37,6 +37,7 @@ type Leg struct {
 	port  Port                   // silent until our INVITE is sent; else set before the leg is shared
 	codec atomic.Pointer[string] // agreed; read by the leg it is joined with
 	face  atomic.Pointer[face]   // likewise; nil before there is something to show
+	turn  turn                   // of whoever decides what the peer hears
 
 	// All below is owned by queue.
 	log       zerolog.Logger
@@ -137,32 +138,37 @@ type outbound struct {
 	busy      bool          // a re-INVITE is under way
 }
 
-// carry does one effect of a decision.
-func (l *Leg) carry(e orbit.Effect) {
+// carry does one effect of a decision, the n-th of all. What the peer is to hear by it
+// is left out if a newer one has said something else.
+func (l *Leg) carry(e orbit.Effect, n uint64) {
 	switch e := e.(type) {
 	case orbit.Answer:
-		l.answer(e)
+		l.answer(e, n)
 	case orbit.Refuse:
 		l.refuse(e.Err)
 	case orbit.Play:
-		l.part()
-		l.play(e.Music)
-		l.catchUp()
+		if !l.turn.over(n) {
+			l.part()
+			l.play(e.Music, n)
+			l.catchUp()
+		}
 	case orbit.Say:
 		l.confirm() // the answer to our INVITE, if it is one who is asked something
-		l.part()
-		l.speak(e.Words, e.Then)
-		l.catchUp()
+		if !l.turn.over(n) {
+			l.part()
+			l.speak(e.Words, e.Then, n)
+			l.catchUp()
+		}
 	case orbit.Park:
-		l.park(e)
+		l.park(e, n)
 	case orbit.Report:
-		l.referTold(e)
+		l.referTold(e, n)
 	case orbit.Message:
 		l.message(e)
 	case orbit.Bridge:
 		if peer := l.m.find(e.Peer); peer != nil {
 			peer.post(peer.confirm)
-			l.join(peer, e.Direct)
+			l.join(peer, e.Direct, n)
 		}
 	case orbit.Identify:
 		l.introduce(e.Party)
@@ -184,21 +190,21 @@ func (l *Leg) carry(e orbit.Effect) {
 func (l *Leg) unmet() bool { return l.unsure || l.outbound.answer != nil }
 
 // play gives the peer music.
-func (l *Leg) play(tune string) {
+func (l *Leg) play(tune string, n uint64) {
 	if l.state == ending || l.state == ended {
 		return
 	}
 	l.assigned = true
-	l.port.Play(tune)
+	l.turn.take(n, func() { l.port.Play(tune) })
 }
 
 // speak says something to the peer, and gives them music or silence then.
-func (l *Leg) speak(words []string, then string) {
+func (l *Leg) speak(words []string, then string, n uint64) {
 	if l.state == ending || l.state == ended {
 		return
 	}
 	l.assigned = true
-	l.port.Say(words, then)
+	l.turn.take(n, func() { l.port.Say(words, then) })
 }
 
 // agree sets the media that an offer and answer agreed on.
@@ -227,7 +233,7 @@ func (l *Leg) hangup(e orbit.Bye) {
 		l.finish(0)
 	case asked:
 		if l.restored { // it may have had its 200: no other answer can follow
-			l.answer(orbit.Answer{Leg: l.id, Orbit: l.orbit, Call: l.owner})
+			l.answer(orbit.Answer{Leg: l.id, Orbit: l.orbit, Call: l.owner}, 0)
 			l.hangup(e)
 			return
 		}

@@ -59,6 +59,8 @@ type Manager struct {
 	policy atomic.Pointer[Policy]
 	direct atomic.Int64 // calls whose media flows past us
 
+	effects atomic.Uint64 // handed out so far
+
 	mu       sync.Mutex // leaf
 	legs     map[string]*Leg
 	began    map[string]*Leg // restored ones, by the INVITE that the peer began with
@@ -83,7 +85,8 @@ func (m *Manager) Carry(e orbit.Effect) {
 		return
 	}
 	if l := m.find(e.LegID()); l != nil {
-		l.post(func() { l.carry(e) })
+		n := m.number(e)
+		l.post(func() { l.carry(e, n) })
 	} else if s := m.findSummons(e.LegID()); s != nil {
 		_ = s.queue.Post(func() { s.carry(e) }) // never closed
 	}

@@ -32,28 +32,35 @@ type face struct {
 
 // join relays media between the leg and another. direct: the leg may lead the two
 // to a media path past us.
-func (l *Leg) join(peer *Leg, direct bool) {
-	if peer == nil || l.state == ending || l.state == ended {
+func (l *Leg) join(peer *Leg, direct bool, n uint64) {
+	if peer == nil || l.state == ending || l.state == ended || l.turn.over(n) || peer.turn.over(n) {
 		return
 	}
 	resumed := l.restored && !l.assigned
 	if l.partner != peer {
 		l.part()
-		l.partner, l.assigned = peer, true
-		if later, ok := peer.port.(*latePort); ok {
-			later.Join(l.port)
-		} else {
-			l.port.Join(peer.port)
+		if !both(l, peer, n, func() { connect(l.port, peer.port) }) {
+			return
 		}
-		peer.post(func() { peer.met(l) })
+		l.partner, l.assigned = peer, true
+		peer.post(func() { peer.met(l, n) })
 	}
 	l.lead(direct, resumed)
 	l.catchUp()
 }
 
-// met: another leg has joined this one.
-func (l *Leg) met(peer *Leg) {
-	if l.state == ending || l.state == ended || l.partner == peer {
+// connect joins two ports, if they are there.
+func connect(port, peer Port) {
+	if later, ok := peer.(*latePort); ok {
+		later.Join(port)
+	} else {
+		port.Join(peer)
+	}
+}
+
+// met: another leg has joined this one, by the n-th effect.
+func (l *Leg) met(peer *Leg, n uint64) {
+	if l.state == ending || l.state == ended || l.partner == peer || l.turn.over(n) {
 		return
 	}
 	l.part()

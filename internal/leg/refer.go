@@ -92,7 +92,7 @@ func (l *Leg) noteRefusal(err error) status {
 
 // referTold takes what became of the leg's REFER. What makes the REFER itself
 // impossible is its answer, anything else is told by NOTIFY.
-func (l *Leg) referTold(e orbit.Report) {
+func (l *Leg) referTold(e orbit.Report, n uint64) {
 	code := e.Code
 	if e.Err != nil {
 		s := l.noteRefusal(e.Err)
@@ -106,7 +106,7 @@ func (l *Leg) referTold(e orbit.Report) {
 	if code >= 200 && code < 300 && l.state == confirmed {
 		l.log.Info().Msg("leg has transferred its peer")
 		l.part()
-		l.speak(nil, "") // it may have been parked
+		l.speak(nil, "", n) // it may have been parked
 		l.leave = l.after(releaseAfter, func() {
 			if l.state == confirmed {
 				l.sendBye("transferred")
@@ -147,11 +147,13 @@ func (l *Leg) sendNotify(event, state, fragment string, answered func(taken bool
 }
 
 // park gives the leg, which was answered before, the music of an orbit.
-func (l *Leg) park(e orbit.Park) {
+func (l *Leg) park(e orbit.Park, n uint64) {
 	l.confirm()
 	l.belong(e.Orbit, e.Call)
-	l.part()
-	l.play(e.Music)
+	if !l.turn.over(n) {
+		l.part()
+		l.play(e.Music, n)
+	}
 	l.catchUp()
 	if l.state == confirmed {
 		l.keep()
