@@ -198,6 +198,7 @@ func TestAnyHistory(t *testing.T) {
 func TestHistoriesThatWentWrong(t *testing.T) {
 	for name, steps := range map[string][]step{
 		"a stop keeps back the 200 of a refresh":      {{what: "slow disk"}, {what: "brief", after: time.Millisecond}, {what: "stop", phone: 1, after: 9 * time.Second}},
+		"a crash before the last one lost a refresh":  {{what: "park", after: 2100 * time.Millisecond}, {what: "subscribe"}, {what: "crash"}, {what: "settle"}, {what: "crash"}},
 		"a stop keeps back the 200 of an unsubscribe": {{what: "slow disk"}, {what: "unsubscribe"}, {what: "stop", after: 700 * time.Millisecond}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -300,6 +301,7 @@ func (a *act) do(i int, s step) {
 func (a *act) restart(end func(), down time.Duration) {
 	a.b.net.mu.Lock()
 	a.j.down, a.j.killed = true, time.Now()
+	a.j.kills = append(a.j.kills, a.j.killed)
 	a.b.net.mu.Unlock()
 	end()
 	pass(min(down, 20*time.Second))

@@ -18,10 +18,11 @@ type judge struct {
 	b      *bed
 	talks  map[string]*talk // by Call-ID and our tag
 	faults []string
-	run    int       // of the server
-	down   bool      // it is
-	killed time.Time // last
-	loss   []bool    // of the next packets, over and over; SUBSCRIBE and its answers are not lost
+	run    int         // of the server
+	down   bool        // it is
+	killed time.Time   // last
+	kills  []time.Time // by run
+	loss   []bool      // of the next packets, over and over; SUBSCRIBE and its answers are not lost
 	n      int
 }
 
@@ -279,7 +280,7 @@ func (j *judge) state(t *talk, now time.Time, fresh bool, state string) {
 	// RFC 6665 4.2.2: never longer than it is, but for the last second. After a restart
 	// it counts from the SUBSCRIBE, not from its 200. Timers go by a wheel of 10 ms.
 	// What was written when the server ended is told.
-	exact := t.lately == j.run || j.killed.Sub(t.granted) > lag+2*slowest
+	exact := t.lately == j.run || j.kills[t.lately].Sub(t.granted) > lag+2*slowest
 	if err != nil || float64(left) > max(1, real+0.02) || exact && float64(left) < real-2 || t.leaves {
 		j.fault(t, "%s, with %.1f s left", state, real)
 	}
