@@ -90,7 +90,7 @@ const screenAfter = 64
 
 // screenSpread is how many more it may be, a number of each port's own: after a restart
 // all callers are heard at once.
-const screenSpread = 128
+const screenSpread = 64
 
 // screen is called after each packet that was read. It takes the filter off while it is
 // not known who the peer is, so that the peer is found, and while the peer holds a key

@@ -155,19 +155,23 @@ func TestFilterIsOffWhileAKeyIsDown(t *testing.T) {
 	}
 }
 
-// When the sample is missing for long, all is heard, whatever RTCP comes.
-func TestFilterIsOffWhenThePeerIsSilent(t *testing.T) {
+// A silent peer's socket is let loose, whatever RTCP comes; it stays filtered, and the
+// sample of what comes then joins it again.
+func TestFilterStaysWhenThePeerIsSilent(t *testing.T) {
 	e := newTestEngine(t)
 	f := newPeer(t, e, loopback)
 	f.port.Play(newLoop(1))
-	f.sayUntil("the filter", func() bool { return f.port.isFiltered(t) })
+	f.sayUntil("join and filter", func() bool { return f.port.isJoined() && f.port.isFiltered(t) })
 	f.port.silence()
-	waitFor(t, "the filter's end", func() bool {
+	waitFor(t, "the join's end", func() bool {
 		f.write([]byte{0x81, 201, 0, 1, 0, 0, 0, 7})
-		return !f.port.isFiltered(t)
+		return !f.port.isJoined()
 	})
+	if !f.port.isFiltered(t) {
+		t.Error("not filtered any more")
+	}
 	f.next()
-	f.sayUntil("the filter again", func() bool { return f.port.isFiltered(t) })
+	f.sayUntil("the join", f.port.isJoined)
 }
 
 // A system that takes no filters has packets read, and is asked once a socket.

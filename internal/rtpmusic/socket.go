@@ -28,10 +28,10 @@ type socket interface {
 	close()
 }
 
-// looseAfter is how long a peer must be silent for its socket to be unjoined and
-// unfiltered, so that it would be heard from another address of its own: RTCP may come
-// another way, and does not count. It is longer than the longest packets (60 ms) of which
-// one in sampleEvery passes are apart.
+// looseAfter is how long a peer must be silent for its socket to be unjoined, so that it
+// would be heard from another address of its own: RTCP may come another way, and does not
+// count. It is longer than the longest packets (60 ms) of which one in sampleEvery passes
+// are apart.
 const looseAfter = 5 * time.Second
 
 // send sends a packet to the peer.
@@ -46,8 +46,8 @@ func (p *Port) send(b []byte, now time.Duration) bool {
 // prepare makes a packet what the socket is to send, in place; nil if that cannot be
 // protected.
 func (p *Port) prepare(b []byte, now time.Duration) []byte {
-	if (p.out.joined || p.out.filtered) && now-p.out.heard > looseAfter {
-		p.loosen()
+	if p.out.joined && now-p.out.heard > looseAfter {
+		p.out.joined = p.sock.join(false)
 	}
 	if p.lock != nil {
 		return p.lock.protect(b)
@@ -65,12 +65,6 @@ func (p *Port) sent(size int, err error) bool {
 	}
 	p.refused(err)
 	return false
-}
-
-// loosen has the socket hear everybody and everything.
-func (p *Port) loosen() {
-	p.out.joined = p.sock.join(false)
-	p.unscreen()
 }
 
 // refused takes note of an error of the socket: it may tell that nobody is at the
