@@ -97,6 +97,7 @@ func TestSixHoursWithoutDrift(t *testing.T) {
 		e.still()
 		const hours = 6
 		time.Sleep(hours * time.Hour)
+		e.Close() // the sender has ended: what it wrote may be read
 		skipped := uint64(0)
 		for i, c := range socks {
 			passed := c.at.Sub(c.begun)
@@ -121,6 +122,7 @@ func TestWalkDoesNotAllocate(t *testing.T) {
 		w := newWorld(t)
 		defer w.e.Close()
 		pc := newPacer(w.e)
+		pc.gather()
 		count := 0
 		for i, ptime := range []int{10, 20, 20, 30, 40, 50, 60} {
 			f := w.phone(netip.AddrPortFrom(netip.MustParseAddr("10.0.0.2"), uint16(4000+i)).String())
