@@ -32,8 +32,8 @@ func TestAnUnfetchedCallRingsItsParker(t *testing.T) {
 		}
 		back.Reply(180)
 		s.Wait(5 * time.Second)
-		back.Pickup()
 		steady(s, parked.Media.Got(time.Time{}), time.Since(start))
+		back.Pickup()
 		talk(s, back, parked)
 		s.Golden("return")
 		goodbye(s, back, parked)
