@@ -117,8 +117,24 @@ func (c *chaos) send(cmd Command) error {
 	if c.record != nil {
 		c.record(cmd)
 	}
+	callers := map[string]*party{}
+	refer, _ := cmd.(Refer)
+	switch cmd.(type) {
+	case Invite, Summon: // whoever sends them says where somebody goes
+	default:
+		if refer.Ours { // and here
+			break
+		}
+		for _, e := range c.calls {
+			callers[e.ID] = c.w.legs[e.Caller]
+		}
+	}
 	err := c.do(cmd)
 	for _, e := range c.calls {
+		// Whoever is left by a caller waits, or will, where that one was.
+		if was, is := callers[e.ID], c.w.legs[e.Caller]; was != nil && was != is && was.Orbit != "" {
+			is.arrival, is.Orbit = was.arrival, was.Orbit
+		}
 		if a := e.Alias(); e.fetchable() && !slices.Contains(c.aliases, a) {
 			c.aliases = append(c.aliases, a)
 		}

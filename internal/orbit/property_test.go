@@ -245,7 +245,7 @@ func (c *chaos) refer(t *rapid.T) {
 	}
 	rung, told := len(c.w.rung), len(c.w.reports[in.Leg])
 	err := c.send(in)
-	if p := c.w.legs[peer]; p != nil && p.State != "music" {
+	if p := c.w.legs[peer]; p != nil && p.State != "music" && p.arrival == place {
 		p.arrival = was
 	}
 	if len(c.w.rung) > rung {
