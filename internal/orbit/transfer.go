@@ -174,6 +174,9 @@ func (s *State) takenBack(now time.Time, ch *Change, c Call, why string) {
 		kind = KindParked
 		c.Since = now
 		s.parkHome(now, &c, true)
+		if p := s.places[c.At]; p == nil || p.removed { // they hear the music of an orbit that has gone since
+			ch.after(Play{c.Caller, s.settings(c.At).Music})
+		}
 	}
 	ch.put(c)
 	ch.event(kind, &c, why)
