@@ -17,9 +17,10 @@ type control struct {
 	addr netip.Addr // that it is bound to
 	used int        // ports that have it; guarded by the mu of controls
 
-	mu    sync.Mutex
-	peers map[netip.AddrPort]*Port // guarded by mu; by where the peer's RTCP comes from
-	over  bool                     // guarded by mu; it is closed
+	mu      sync.Mutex
+	peers   map[netip.AddrPort]*Port // guarded by mu; by where the peer says that its RTCP comes from
+	members map[member]claim         // guarded by mu; by whose stream a port hears
+	over    bool                     // guarded by mu; it is closed
 }
 
 // controls are the RTCP sockets of an engine.
@@ -67,7 +68,8 @@ func (e *Engine) newControl(ip netip.Addr, best uint16) *control {
 			return nil
 		}
 		e.markConn(conn, ip.Is6())
-		return &control{e: e, conn: conn, port: port, addr: ip, used: 1, peers: make(map[netip.AddrPort]*Port)}
+		return &control{e: e, conn: conn, port: port, addr: ip, used: 1,
+			peers: make(map[netip.AddrPort]*Port), members: make(map[member]claim)}
 	}
 	if best%2 == 1 {
 		if c := try(best); c != nil {
@@ -126,8 +128,10 @@ func (c *control) run() {
 	b := make([]byte, maxDatagram)
 	for failed := 0; failed < maxReadErrors; {
 		n, from, err := c.conn.ReadFromUDPAddrPort(b)
+		from = plain(from)
+		m := memberOf(from, b[:n])
 		c.mu.Lock()
-		p, over := c.peers[plain(from)], c.over
+		p, over := c.owner(from, m), c.over
 		c.mu.Unlock()
 		if over {
 			return
@@ -143,7 +147,7 @@ func (c *control) run() {
 		}
 		p.mu.Lock()
 		if !p.closed {
-			r.takeControl(p, b[:n])
+			r.takeControl(p, from, m, b[:n])
 		}
 		p.mu.Unlock()
 	}

@@ -115,6 +115,8 @@ func (p *Port) Set(s Session) {
 	if p.closed {
 		return
 	}
+	before := &p.session
+	again := s.Remote == before.Remote && s.RTCP == before.RTCP && s.Mux == before.Mux
 	p.session = s
 	p.secure(s.Secured)
 	p.latch.set(s.Remote, Latch(p.e.latch.Load()))
@@ -124,7 +126,7 @@ func (p *Port) Set(s Session) {
 	p.sock.watch(false)
 	p.deaf = p.e.filters.of(s.EventPT, s.EventRecvPT)
 	p.unscreen()
-	p.attend()
+	p.attend(again)
 }
 
 // aim points the socket at the latch's target.

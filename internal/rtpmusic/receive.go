@@ -97,6 +97,7 @@ func (r *reader) takeRTP(p *Port, from netip.AddrPort) {
 	}
 	p.listened(r)
 	p.out.heard = r.now
+	p.hears(h.SSRC, from)
 	if moved {
 		r.moved = from
 		p.aim()

@@ -24,7 +24,10 @@ type quality struct {
 // reports is the RTCP of a port: what it has told its peer, and was told.
 type reports struct {
 	cname  [cnameSize]byte // one a session (RFC 7022 4.2)
-	source netip.AddrPort  // by which control knows the port; not valid: it does not
+	source netip.AddrPort  // as described, by which control knows the port; not valid: it does not
+	member member          // by which it knows it, too; the zero member: it does not
+	found  netip.AddrPort  // where RTCP of the member came from; not valid: nowhere else than source
+	at     time.Duration   // when RTCP came to control; 0 = not since the last description
 	spoke  bool            // the peer has got something from us, and so a BYE (RFC 3550 6.3.7)
 
 	last, before uint32 // packets sent at the last report and the one before
@@ -87,11 +90,15 @@ func (p *Port) controlled(best uint16) bool {
 	return p.control != nil
 }
 
-// attend has RTCP come from where the session says.
-func (p *Port) attend() {
+// attend has RTCP come from where the session says. again: it says what the one before
+// did, so what has been found since holds.
+func (p *Port) attend(again bool) {
 	to := netip.AddrPort{}
 	if s := &p.session; !s.Mux && reachable(s.RTCP) && p.controlled(0) {
 		to = s.RTCP
+	}
+	if p.reports.at = 0; !again || p.latch.mode == LatchNever {
+		p.disowns()
 	}
 	if to == p.reports.source {
 		return
@@ -105,19 +112,22 @@ func (p *Port) leave() {
 	if p.control == nil {
 		return
 	}
+	p.disowns()
 	p.control.move(p, p.reports.source, netip.AddrPort{})
 	p.control.leave()
 	p.control = nil
 }
 
 // reaches reports whether the peer can be sent RTCP: on hold, too. Not to an address
-// that was not there when RTP was sent: something translates addresses in between.
+// that was described and was not there when RTP was sent: something translates
+// addresses in between, and where RTCP goes is known when some has come.
 func (p *Port) reaches() bool {
 	l := &p.latch
 	if !reachable(l.target) || !p.lock.sends() {
 		return false
 	}
-	return p.session.Mux || p.reports.source.IsValid() && l.target.Addr() == l.remote.Addr()
+	c := &p.reports
+	return p.session.Mux || c.found.IsValid() || c.source.IsValid() && l.target.Addr() == l.remote.Addr()
 }
 
 // report sends the peer a report if it can be sent any.
@@ -155,10 +165,13 @@ func (p *Port) sendRTCP(b []byte) {
 	}
 	count := p.e.spare()
 	var err error
-	if p.session.Mux {
+	switch c := &p.reports; {
+	case p.session.Mux:
 		err = p.sock.send(b)
-	} else {
-		err = p.control.send(b, p.reports.source)
+	case c.found.IsValid():
+		err = p.control.send(b, c.found)
+	default:
+		err = p.control.send(b, c.source)
 	}
 	if err != nil {
 		count.failed.Add(1)
@@ -206,19 +219,31 @@ func middle(ntp uint64) uint32 { return uint32(ntp >> 16) }
 // short is a length of time in 1/65536 s.
 func short(d time.Duration) uint32 { return uint32(d << 16 / time.Second) }
 
-// takeControl reads RTCP of p's peer from the socket that ports share.
-func (r *reader) takeControl(p *Port, b []byte) {
+// takeControl reads RTCP from the socket that ports share: of p's peer, by where it
+// comes from, or of m, who p's peer may be.
+func (r *reader) takeControl(p *Port, from netip.AddrPort, m member, b []byte) {
 	r.now = r.e.now()
+	c := &p.reports
+	known := from == c.source || from == c.found
+	if !known && !c.finds(m, r.now) {
+		r.count.strangers.Add(1)
+		return
+	}
 	if p.lock != nil {
 		if b = p.lock.open(b, r.now); b == nil {
 			r.count.forged.Add(1)
 			return
 		}
 	}
-	if r.pkt.Parse(b) != packet.RTCP {
+	if r.pkt.Parse(b) != packet.RTCP || !known && !isCompound(b) {
 		r.count.invalid.Add(1)
 		return
 	}
+	if !known {
+		c.found = from
+		r.e.log.Debug().Uint16("port", p.num).Stringer("peer", from).Msg("rtcp latched")
+	}
+	c.at = max(r.now, 1)
 	r.takeRTCP(p, b)
 }
 

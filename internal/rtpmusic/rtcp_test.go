@@ -458,6 +458,10 @@ func FuzzRTCP(f *testing.F) {
 		must(f, err)
 		f.Add(b)
 	}
+	both, err := rtcp.Marshal([]rtcp.Packet{&rtcp.ReceiverReport{SSRC: 1}, &rtcp.Goodbye{Sources: []uint32{1}}})
+	must(f, err)
+	f.Add(both)
+	f.Add(append(both, 0xa0, 203, 0, 1, 0, 0, 0, 4))
 	f.Add([]byte("\x81\xcc\x00\x02abcdname"))
 	f.Add([]byte(strings.Repeat("\x80\xcf\x00\x00", 20)))
 	e := NewEngine(Config{Ports: [2]uint16{10000, 10100}, Listen: newFakeNet().Listen})
@@ -465,11 +469,21 @@ func FuzzRTCP(f *testing.F) {
 	p, err := e.Open(ourIP)
 	must(f, err)
 	p.out.ssrc = 2
+	p.reports.member = member{1, ourIP}
 	r := &reader{e: e, count: e.spare()}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		r.takeControl(p, b)
+		from := netip.AddrPortFrom(ourIP, 9)
+		r.takeControl(p, from, memberOf(from, b), b) // of who p's peer may be
+		if found := p.reports.found.IsValid(); found && !isCompound(b) {
+			t.Error("found by what is no compound")
+		}
+		p.reports.found = netip.AddrPort{}
+		p.reports.at = 0
+		p.reports.source = from
+		r.takeControl(p, from, member{}, b)
+		p.reports.source = netip.AddrPort{}
 		if h := p.reports.heard; h.loss < 0 || h.loss >= 1 || h.jitter < 0 || h.trip < 0 {
 			t.Errorf("%+v", h)
 		}
