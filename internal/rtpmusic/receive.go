@@ -90,6 +90,11 @@ func (r *reader) takeRTP(p *Port, from netip.AddrPort) {
 		}
 		return
 	}
+	if h.SSRC == p.out.ssrc {
+		r.count.invalid.Add(1)
+		p.collided(from, r.now)
+		return
+	}
 	accepted, moved := p.latch.packet(from, mark{h.SSRC, h.SequenceNumber, r.now})
 	if !accepted {
 		r.count.strangers.Add(1)
@@ -122,6 +127,19 @@ func (r *reader) takeRTP(p *Port, from netip.AddrPort) {
 	if !late {
 		r.relay(p)
 	}
+}
+
+// collided: a packet has our own SSRC. RFC 3550 8.2: it is taken for the peer's, by an
+// accident that another SSRC of ours ends; and what comes from there under that too is
+// ours, in a loop.
+func (p *Port) collided(from netip.AddrPort, now time.Duration) {
+	if from == p.reports.clash || !p.latch.known(from) {
+		return
+	}
+	p.reports.clash = from
+	p.leaveStream(now)
+	p.anew()
+	p.replaced()
 }
 
 // relay has the packet passed on, if p is bridged and may send.

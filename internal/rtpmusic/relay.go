@@ -218,6 +218,9 @@ func (q *Port) relayFrom(p *Port, r *reader) {
 		v.pause()
 		return
 	}
+	if h.SSRC == o.ssrc { // RFC 3550 8.2: it came from here, and would go round for ever
+		return
+	}
 	if r.noise && (!v.begun || h.SSRC != v.ssrc) { // nothing that a stream begins with
 		return
 	}

@@ -38,6 +38,8 @@ type reports struct {
 	lsrAt  time.Duration // when it came
 	heard  quality       // as the peer says
 	parted bool          // the peer has sent a BYE
+
+	clash netip.AddrPort // who sent under our SSRC (RFC 3550 8.2)
 }
 
 // cnameSize is the length of a CNAME: 96 random bits in base64 (RFC 7022 5).
@@ -145,13 +147,18 @@ func (p *Port) bye() {
 		return
 	default:
 	}
-	// RFC 3550 6.3.7: whoever has sent nothing must not send a BYE.
-	if p.reaches() && (p.reports.spoke || p.out.packets > 0) {
-		p.sendRTCP(p.compound(p.e.now(), true))
-	}
+	p.leaveStream(p.e.now())
 	if h := p.reports.heard; h.known {
 		p.e.log.Debug().Uint16("port", p.num).Uint32("packets", p.out.packets).Uint32("lost", h.lost).Float64("loss", h.loss).
 			Dur("jitter", h.jitter).Dur("round_trip", h.trip).Bool("bye", p.reports.parted).Msg("media ends, as its peer last saw it")
+	}
+}
+
+// leaveStream tells the peer that nothing follows under our SSRC. RFC 3550 6.3.7: whoever
+// has sent nothing must not send a BYE.
+func (p *Port) leaveStream(now time.Duration) {
+	if p.reaches() && (p.reports.spoke || p.out.packets > 0) {
+		p.sendRTCP(p.compound(now, true))
 	}
 }
 

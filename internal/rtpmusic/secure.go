@@ -61,14 +61,20 @@ func (p *Port) secure(s sdp.Secured) {
 	}
 	if err == nil && l.out == nil {
 		if l.out, err = srtp.NewSender(s.Suite, []byte(s.Ours)); err == nil {
-			p.out.anew()
-			p.relay.begun = false
+			p.anew()
 		}
 	}
 	if err != nil { // descriptions hold keys that fit only: cannot happen
 		p.e.log.Error().Err(err).Uint16("port", p.num).Msg("no srtp possible")
 		l.out, l.in = nil, nil
 	}
+}
+
+// anew begins another stream, of which nothing was reported yet.
+func (p *Port) anew() {
+	p.out.anew()
+	p.relay.pause()
+	p.reports.last, p.reports.before = 0, 0
 }
 
 // anew begins another stream. RFC 3711 3.3.1: its numbers begin in the lower half, so

@@ -1,0 +1,111 @@
+package rtpmusic
+
+import (
+	"net/netip"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"parkd/internal/rtpmusic/codec"
+)
+
+// Whoever describes a port of ours as their own would have what is relayed go round for
+// ever (RFC 3550 8.2).
+func TestRelayIsNoLoop(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		at   func(a, b *phone) (toA, toB netip.AddrPort)
+	}{
+		{"each its own port", func(a, b *phone) (netip.AddrPort, netip.AddrPort) { return a.to, b.to }},
+		{"each the other's", func(a, b *phone) (netip.AddrPort, netip.AddrPort) { return b.to, a.to }},
+		{"both one", func(a, b *phone) (netip.AddrPort, netip.AddrPort) { return a.to, a.to }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				fake := newFakeNet()
+				var sent atomic.Int32
+				e := NewEngine(Config{Ports: [2]uint16{10000, 10100}, Listen: func(at netip.AddrPort) (Conn, error) {
+					c, err := fake.listen(at)
+					return &cutConn{c, &sent}, err
+				}})
+				defer e.Close()
+				w := &world{t: t, net: fake, e: e}
+				a, b := w.phone("10.0.0.2:4000"), w.phone("10.0.0.3:4000")
+				toA, toB := tt.at(a, b)
+				sa, sb := a.session(codec.PCMU, 0), b.session(codec.PCMU, 0)
+				sa.Remote, sb.Remote = toA, toB
+				a.port.Set(sa)
+				b.port.Set(sb)
+				a.port.Play(newLoop(1))
+				b.port.Play(newLoop(1))
+				time.Sleep(time.Second)
+				Bridge(a.port, b.port)
+				time.Sleep(time.Second)
+				if st := w.e.Stats(); st.Relayed > 10 {
+					t.Errorf("%d packets relayed, and nobody spoke", st.Relayed)
+				}
+			})
+		})
+	}
+}
+
+// RFC 3550 8.2: where the peer has chosen our SSRC, we take leave of it and choose another,
+// once; what still has ours then has been ours.
+func TestCollision(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		defer w.e.Close()
+		a := w.phone("10.0.0.2:4000")
+		s := a.session(codec.PCMU, 0)
+		s.Mux = true
+		a.port.Set(s)
+		var places atomic.Int32
+		a.port.OnPlace(func() { places.Add(1) })
+		a.port.Play(newLoop(1))
+		time.Sleep(time.Second)
+		_, voice := controlled(t, a.conn)
+		first := voice[0].SSRC
+
+		a.ssrc = first
+		a.say([]byte("collides"))
+		time.Sleep(time.Second)
+		left, voice := controlled(t, a.conn)
+		stream(t, voice, 20)
+		second := voice[0].SSRC
+		if !slices.ContainsFunc(left, func(c compound) bool { return c.bye && c.sr != nil && c.sr.SSRC == first }) {
+			t.Errorf("no leave taken, in %+v", left)
+		}
+		if second == first || !voice[0].Marker || places.Load() != 1 {
+			t.Errorf("goes on with %x after %x, marker %v, %d places", second, first, voice[0].Marker, places.Load())
+		}
+		a.say([]byte("has its own now"))
+		synctest.Wait()
+		if a.port.Heard().IsZero() {
+			t.Error("the peer is not heard")
+		}
+
+		heard := a.port.Heard()
+		a.ssrc = second
+		during(10, func(int) { a.say([]byte("a loop")) })
+		_, voice = controlled(t, a.conn)
+		if voice[len(voice)-1].SSRC != second || a.port.Heard() != heard {
+			t.Error("a loop is taken for a peer")
+		}
+	})
+}
+
+// cutConn loses whatever is sent after the thousandth packet of all: a loop that never
+// ends would have the time of a bubble stand still.
+type cutConn struct {
+	*fakeConn
+	sent *atomic.Int32
+}
+
+func (c *cutConn) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error) {
+	if c.sent.Add(1) > 1000 {
+		return len(b), nil
+	}
+	return c.fakeConn.WriteToUDPAddrPort(b, to)
+}
