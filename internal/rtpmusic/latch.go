@@ -22,6 +22,11 @@ const (
 // peer's.
 const latchAfter = 3
 
+// refound is how long a source that was found is waited for after the description has
+// been repeated, or the process has begun anew: most go on within a packet's time, and
+// before that one of a stranger's floods would have sent its three.
+const refound = time.Second
+
 // latch decides where a peer is: from where its packets are accepted and where
 // ours go. It starts from the address in the peer's description.
 //
@@ -45,7 +50,10 @@ const latchAfter = 3
 //   - Once settled it stays settled, and everybody else is a stranger, until the
 //     peer sends a new description. With a new address that starts afresh; with
 //     the old one (a session refresh) all goes on where it was, and three packets
-//     of another source may move it once more.
+//     of another source may move it once more if the source is silent for refound.
+//   - Only the peer itself is heard from the described address: if latchAfter packets
+//     come from there after all, whoever was first has been a stranger, and nobody
+//     hides the peer.
 //   - But a NAT may give a peer another port in the middle of a call. Where the
 //     source has been silent for looseAfter, whoever goes on with its very stream (its
 //     SSRC, and sequence numbers within reach of its last one) is no stranger: a guess
@@ -61,7 +69,8 @@ type latch struct {
 	target  netip.AddrPort // where we send
 	mode    Latch
 	settled bool
-	last    mark // of the last packet that was accepted
+	last    mark          // of the last packet that was accepted
+	until   time.Duration // while not settled: the source is waited for
 
 	restored netip.AddrPort // of a former process: target with the first description
 
@@ -85,15 +94,18 @@ func (m mark) goesOn(n mark) bool {
 }
 
 // set takes a new description.
-func (l *latch) set(remote netip.AddrPort, mode Latch) {
+func (l *latch) set(remote netip.AddrPort, mode Latch, now time.Duration) {
 	switch {
 	case mode == LatchNever:
 		*l = latch{remote: remote, source: remote, target: remote, mode: mode}
 	case l.restored.IsValid() && reachable(remote):
-		*l = latch{remote: remote, source: l.restored, target: l.restored, mode: mode}
+		*l = latch{remote: remote, source: l.restored, target: l.restored, mode: mode, until: now + refound}
 	case remote != l.remote || l.restored.IsValid():
 		*l = latch{remote: remote, source: remote, target: remote, mode: mode}
 	default:
+		if l.settled {
+			l.until = now + refound
+		}
 		l.settled, l.count, l.mode = false, 0, mode
 	}
 }
@@ -124,6 +136,8 @@ func (l *latch) known(src netip.AddrPort) bool {
 // whether target has changed.
 func (l *latch) packet(src netip.AddrPort, m mark) (accepted, moved bool) {
 	switch {
+	case l.settled && src == l.remote && l.target != src:
+		return true, l.described(m)
 	case l.settled && l.known(src):
 		l.last = m
 		return true, false
@@ -134,6 +148,8 @@ func (l *latch) packet(src netip.AddrPort, m mark) (accepted, moved bool) {
 	case src == l.source:
 		l.settled, l.last = true, m
 		return true, false
+	case m.at < l.until && (l.last == (mark{}) || !l.last.goesOn(m)):
+		return false, false
 	case src != l.candidate || m.ssrc != l.next.ssrc || m.seq != l.next.seq && !l.next.goesOn(m):
 		l.candidate, l.count = src, 0
 	case m.seq == l.next.seq: // the same again
@@ -144,6 +160,19 @@ func (l *latch) packet(src netip.AddrPort, m mark) (accepted, moved bool) {
 		return false, false
 	}
 	return true, l.settle(src, m)
+}
+
+// described takes note of a packet from the described address while we send to another;
+// true if we do no more.
+func (l *latch) described(m mark) (moved bool) {
+	if l.candidate != l.remote || !l.next.goesOn(m) {
+		l.candidate, l.count = l.remote, 0
+	}
+	l.next = m
+	if l.count++; l.count < latchAfter {
+		return false
+	}
+	return l.settle(l.remote, m)
 }
 
 // settle makes src the peer's; true if target has changed.

@@ -18,7 +18,7 @@ func TestLatch(t *testing.T) {
 	)
 	// A step is the next packet of a stream, 20 ms after the one before, from an address
 	// (with another SSRC after #, with sequence numbers that are on by as much as is
-	// after +), "lost" (a packet of it), "silence" (for looseAfter), "set" (the same
+	// after +), "lost" (a packet of it), "silence" (for looseAfter), "pause" (for refound), "set" (the same
 	// description again), "set <address>", "refused" (by the target), or "restored
 	// <address>" (a restart with that source, on hold or not).
 	for _, tt := range []struct {
@@ -44,16 +44,30 @@ func TestLatch(t *testing.T) {
 		{"session refresh", LatchAuto, []string{nat, nat, nat, "set"}, nat, []string{nat}, nil},
 		{"session refresh, then the NAT's port changes", LatchAuto,
 			[]string{nat, nat, nat, "set", stranger, stranger, stranger}, stranger, []string{stranger}, []string{nat}},
+		{"session refresh, then another stream from another place", LatchAuto,
+			[]string{nat, nat, nat, "set", "pause", stranger + "#2", stranger + "#2", stranger + "#2"}, stranger, []string{stranger}, []string{nat}},
+		{"session refresh, and a stranger is faster", LatchAuto,
+			[]string{nat, nat, nat, "set", stranger + "#2", stranger + "#2", stranger + "#2", nat}, nat, []string{nat}, []string{stranger + "#2"}},
+		{"two refreshes", LatchAuto,
+			[]string{nat, nat, nat, "set", "set", stranger + "#2", stranger + "#2", stranger + "#2"}, nat, []string{nat}, nil},
+		{"session refresh before anybody was heard", LatchAuto, []string{"set", nat, nat, nat}, nat, []string{nat}, []string{stranger}},
+		{"a stranger was first, and the described address is heard", LatchAuto,
+			[]string{stranger + "#2", stranger + "#2", stranger + "#2", described, described, described}, described, []string{described}, []string{stranger + "#2"}},
+		{"through a flood", LatchAuto,
+			[]string{stranger + "#2", stranger + "#2", stranger + "#2", described, stranger + "#2", described, stranger + "#2", described},
+			described, []string{described}, []string{stranger + "#2"}},
+		{"two packets of it are too few", LatchAuto, []string{nat, nat, nat, described, described, nat}, nat, []string{nat}, nil},
 		{"session refresh, the source goes on", LatchAuto,
 			[]string{nat, nat, nat, "set", nat, stranger, stranger, stranger}, nat, []string{nat}, []string{stranger}},
 		{"session refresh, then no NAT, and asymmetric", LatchAuto, []string{nat, nat, nat, "set", otherPort, otherPort, otherPort},
 			described, []string{otherPort}, []string{nat}},
 		{"restored", LatchAuto, []string{"restored " + nat}, nat, []string{nat, described}, []string{stranger}},
 		{"restored, it goes on", LatchAuto, []string{"restored " + nat, nat, stranger, stranger, stranger}, nat, []string{nat}, []string{stranger}},
-		{"restored, then the NAT's port changes", LatchAuto, []string{"restored " + nat, stranger, stranger, stranger},
+		{"restored, then the NAT's port changes", LatchAuto, []string{"restored " + nat, "pause", stranger, stranger, stranger},
 			stranger, []string{stranger}, []string{nat}},
+		{"restored, and a stranger is faster", LatchAuto, []string{"restored " + nat, stranger, stranger, stranger, nat}, nat, []string{nat}, []string{stranger}},
 		{"restored, then no NAT", LatchAuto, []string{"restored " + nat, described}, described, []string{described}, []string{nat}},
-		{"restored, then no NAT, and asymmetric", LatchAuto, []string{"restored " + nat, otherPort, otherPort, otherPort},
+		{"restored, then no NAT, and asymmetric", LatchAuto, []string{"restored " + nat, "pause", otherPort, otherPort, otherPort},
 			described, []string{otherPort}, []string{nat}},
 		{"restored where the described address refused", LatchAuto, []string{"restored " + otherPort, otherPort}, otherPort, []string{otherPort}, nil},
 		{"restored, session refresh", LatchAuto, []string{"restored " + nat, "set"}, nat, []string{nat}, nil},
@@ -96,7 +110,7 @@ func TestLatch(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := latchWalk{mode: tt.mode, described: netip.MustParseAddrPort(described), seq: 65530}
-			w.set(w.described, tt.mode)
+			w.set(w.described, tt.mode, 0)
 			for _, step := range tt.steps {
 				w.step(step)
 			}
@@ -134,15 +148,15 @@ func (w *latchWalk) step(s string) (accepted, moved bool) {
 	case "restored":
 		w.latch = latch{restored: netip.MustParseAddrPort(at)}
 		if hold {
-			w.set(netip.MustParseAddrPort("0.0.0.0:4000"), w.mode)
+			w.set(netip.MustParseAddrPort("0.0.0.0:4000"), w.mode, w.now)
 		} else {
-			w.set(w.described, w.mode)
+			w.set(w.described, w.mode, w.now)
 		}
 	case "set":
 		if at == "" {
-			w.set(w.described, w.mode)
+			w.set(w.described, w.mode, w.now)
 		} else {
-			w.set(netip.MustParseAddrPort(at), w.mode)
+			w.set(netip.MustParseAddrPort(at), w.mode, w.now)
 		}
 	case "refused":
 		w.refused()
@@ -150,6 +164,8 @@ func (w *latchWalk) step(s string) (accepted, moved bool) {
 		w.seq++
 	case "silence":
 		w.now += looseAfter
+	case "pause":
+		w.now += refound
 	default:
 		s, on, _ := strings.Cut(s, "+")
 		s, ssrc, _ := strings.Cut(s, "#")

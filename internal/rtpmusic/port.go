@@ -119,7 +119,7 @@ func (p *Port) Set(s Session) {
 	again := s.Remote == before.Remote && s.RTCP == before.RTCP && s.Mux == before.Mux
 	p.session = s
 	p.secure(s.Secured)
-	p.latch.set(s.Remote, Latch(p.e.latch.Load()))
+	p.latch.set(s.Remote, Latch(p.e.latch.Load()), p.e.now())
 	p.music.pass(p.e.tick()) // in the former codec
 	p.music.set(s)
 	p.aim()
