@@ -96,6 +96,37 @@ func TestCollision(t *testing.T) {
 	})
 }
 
+// Packets of another payload type have come, though nobody hears them: they are not lost
+// (RFC 3550 6.4.1).
+func TestNoiseIsNotLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		defer w.e.Close()
+		a, conn, s := w.withRTCP("10.0.0.2:4000", "10.0.0.2:4001")
+		b := w.phone("10.0.0.2:4002")
+		a.port.Set(s)
+		b.port.Set(b.session(codec.PCMU, 0))
+		Bridge(a.port, b.port)
+		during(500, func(i int) {
+			if i%5 == 4 { // comfort noise (RFC 3389)
+				a.seq, a.ts = a.seq+1, a.ts+160
+				a.send(false, 13, a.seq, a.ts, []byte{40})
+				return
+			}
+			a.say([]byte("voice"))
+		})
+		list, _ := controlled(t, conn)
+		if len(list) == 0 {
+			t.Fatal("no report")
+		}
+		for _, c := range list {
+			if r := c.blocks()[0]; r.TotalLost != 0 || r.FractionLost != 0 {
+				t.Errorf("%+v, and nothing was lost", r)
+			}
+		}
+	})
+}
+
 // cutConn loses whatever is sent after the thousandth packet of all: a loop that never
 // ends would have the time of a bubble stand still.
 type cutConn struct {

@@ -86,6 +86,9 @@ func (r *reader) takeRTP(p *Port, from netip.AddrPort) {
 		if p.latch.known(from) { // comfort noise, say
 			p.listened(r)
 			r.noise = true
+			if p.peer != nil && h.SSRC == p.reports.rx.ssrc { // it has come, and is not lost
+				p.reports.rx.take(h, true, r.now)
+			}
 			r.relay(p)
 		}
 		return
