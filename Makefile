@@ -53,8 +53,8 @@ unit: ## all Go tests with the race detector, but those of crash and peers
 		echo "no C compiler: left out: the race detector"; \
 		go test -timeout 15m $$packages; \
 	fi
-	@echo "== kills and lost packets, without the race detector: more of them"
-	@go test -timeout 10m -run '^(TestKillMatrix|TestAServerMayBe.*|TestAnyPacket.*)$$' ./test/bubble
+	@echo "== kills, lost packets and crowds, without the race detector: more of them"
+	@go test -timeout 10m -run '^(TestKillMatrix|TestAServerMayBe.*|TestAnyPacket.*|TestAThousand.*)$$' ./test/bubble
 
 # The binary is the one that users get, without the race detector.
 .PHONY: crash

@@ -218,7 +218,7 @@ func TestAThousandParksAtOnce(t *testing.T) {
 		defaults := c.Defaults
 		c.Orbits = nil
 		p := config.Pool{Extension: "700", Pick: "random"}
-		for n := range 1000 {
+		for n := range crowd {
 			ext := fmt.Sprint(1000 + n)
 			c.Orbits = append(c.Orbits, config.Orbit{Extension: ext, Options: defaults})
 			p.Orbits = append(p.Orbits, ext)
@@ -229,7 +229,7 @@ func TestAThousandParksAtOnce(t *testing.T) {
 		bob := s.Phone("bob")
 		watch := bob.Subscribe("700")
 		watch.Await(lit, "terminated")
-		calls := make([]*phone.Call, 1000)
+		calls := make([]*phone.Call, crowd)
 		for n := range calls {
 			host := netip.AddrFrom4([4]byte{10, 1, byte(n / 200), byte(n%200 + 1)})
 			p := s.PhoneAt(fmt.Sprint("p", n), netip.AddrPortFrom(host, 5060))

@@ -359,7 +359,7 @@ func TestAThousandRegistrationsAreSpread(t *testing.T) {
 	many := func(c *config.Config) {
 		c.Orbits = nil
 		r := hosted()
-		for i := range 1000 {
+		for i := range crowd {
 			o := config.Orbit{Extension: fmt.Sprint(1000 + i), Options: c.Defaults}
 			c.Orbits = append(c.Orbits, o)
 			r.Orbits = append(r.Orbits, o.Extension)
@@ -370,7 +370,7 @@ func TestAThousandRegistrationsAreSpread(t *testing.T) {
 	runHosted(t, many, kit.Rules{}, func(s *kit.Site, r *kit.Registrar) {
 		s.Wait(25 * time.Second)
 		got := r.Got()
-		if len(got) != 1000 || r.Bound() != 1000 {
+		if len(got) != crowd || r.Bound() != crowd {
 			s.T.Fatalf("%d REGISTERs, %d registrations", len(got), r.Bound())
 		}
 		for i := range got {
