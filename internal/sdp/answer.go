@@ -62,7 +62,8 @@ func (r Remote) Answer(l Local, prefer string) ([]byte, Agreed, error) {
 		// RFC 5761 5.1.1, RFC 8035: only what was offered is answered.
 		mux := r.RTCPMux && l.RTCP != 0 && muxes(c.PT, a.RecvEvent.PT)
 		lines[r.Index].attributes = append(lines[r.Index].attributes, l.control(mux, !mux)...)
-		a.reports(l, mux)
+		lines[r.Index].silent = r.RTCPOff && l.Elsewhere.IsZero()
+		a.reports(r, l, mux)
 	}
 	body, err := l.write(lines, r.times)
 	return body, a, err
@@ -91,7 +92,7 @@ func (r Remote) Accept(l Local) (Agreed, error) {
 		}
 		a := r.agreed(l, c, ev)
 		a.RecvPT, a.Secured = mine.PT, secured
-		a.reports(l, r.RTCPMux && l.offersMux())
+		a.reports(r, l, r.RTCPMux && l.offersMux())
 		if ev.PT != 0 {
 			a.RecvEvent = event
 		}

@@ -12,6 +12,7 @@ type mline struct {
 	port    int
 	proto   string
 	formats []string
+	rtcp    bandwidth
 }
 
 // rejected is the line as we answer it when we do not want it: port 0, at least
@@ -48,6 +49,7 @@ type canonical struct {
 	times  []string
 	conn   [2]string // c= of the session, c= of the m= line being read
 	attrs  []string  // session attributes until the first m= line
+	rtcp   bandwidth // of the session
 }
 
 // canonicalise reads the lines of a description (RFC 4566 5).
@@ -105,11 +107,17 @@ func (c *canonical) line(kind byte, value string) error {
 		c.times = append(c.times, value)
 	case 'a':
 		c.attrs = append(c.attrs, value)
+	case 'b':
+		if n := len(c.lines); n > 0 {
+			c.lines[n-1].rtcp.add(value)
+		} else {
+			c.rtcp.add(value)
+		}
 	case 'm':
 		c.flush()
 		return c.media(value)
 	}
-	return nil // RFC 4566 5: s= i= u= e= p= b= r= z= k= change nothing here
+	return nil // RFC 4566 5: s= i= u= e= p= r= z= k= change nothing here
 }
 
 func (c *canonical) media(value string) error {

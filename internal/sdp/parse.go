@@ -37,7 +37,7 @@ func Parse(body []byte) (Remote, error) {
 			fault = err
 			continue
 		}
-		r.Index = i
+		r.Index, r.RTCPOff = i, c.lines[i].rtcp.none(c.rtcp)
 		n := r.rank()
 		if n > rank {
 			best, rank = r, n

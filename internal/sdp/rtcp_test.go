@@ -114,3 +114,57 @@ func TestControlOffered(t *testing.T) {
 		})
 	}
 }
+
+// Who wants no RTCP (RFC 3556) gets none, and hears so from us, in offers of ours too.
+func TestNoControlWanted(t *testing.T) {
+	local := Local{Addr: ap("10.0.0.1:10000"), RTCP: 10001, Codecs: []string{"PCMU"}}
+	for _, tt := range []struct {
+		name, session, media string
+		off                  bool
+	}{
+		{"both none", "", "b=RS:0\nb=RR:0", true},
+		{"in any order, among others", "", "b=AS:80\nb=RR:0\nb=TIAS:64000\nb=RS:0", true},
+		{"of the session", "b=RS:0\nb=RR:0\n", "", true},
+		{"one of the session", "b=RR:0\n", "b=RS:0", true},
+		{"the stream's own counts", "b=RS:0\nb=RR:0\n", "b=RR:800", false},
+		{"receivers only", "", "b=RS:800\nb=RR:0", false},
+		{"senders only", "", "b=RS:0\nb=RR:800", false},
+		{"half said", "", "b=RR:0", false},
+		{"sloppy", "", "b= rs : 0\nb=rr:000", true},
+		{"no numbers", "", "b=RS:none\nb=RR:", false},
+		{"less than nothing", "", "b=RS:-0\nb=RR:0", false},
+		{"the first counts", "", "b=RS:0\nb=RS:9\nb=RR:0", true},
+		{"another stream's", "", "m=video 4002 RTP/AVP 96\nb=RS:0\nb=RR:0", false},
+		{"nothing said", "", "", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			for _, mux := range []string{"", "\na=rtcp-mux"} {
+				offered := strings.Replace(offer("m=audio 4000 RTP/AVP 0\n"+tt.media+mux), "t=0 0\n", tt.session+"t=0 0\n", 1)
+				r, err := Parse(crlf(offered))
+				if err != nil {
+					t.Fatal(err)
+				}
+				body, a, err := r.Answer(local, "")
+				if err != nil {
+					t.Fatal(err)
+				}
+				check := func(what string, body []byte) {
+					t.Helper()
+					if got := strings.Contains(string(body), "\r\nb=RS:0\r\nb=RR:0\r\n"); got != tt.off {
+						t.Errorf("%s without RTCP: %t\n%s", what, got, body)
+					}
+				}
+				check("answered", body)
+				if got := !a.RTCP.IsValid() && !a.RTCPMux; got != tt.off {
+					t.Errorf("agreed on %v, mux %t", a.RTCP, a.RTCPMux)
+				}
+				next := local
+				next.Previous = body
+				check("offered later", Offer(next, nil))
+				if b, err := r.Accept(local); err != nil || (!b.RTCP.IsValid() && !b.RTCPMux) != tt.off {
+					t.Errorf("as an answer: %v, mux %t: %v", b.RTCP, b.RTCPMux, err)
+				}
+			}
+		})
+	}
+}

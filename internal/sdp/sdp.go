@@ -102,6 +102,7 @@ type Remote struct {
 	Addr      netip.AddrPort // where it receives RTP
 	RTCP      netip.AddrPort // where it receives RTCP (RFC 3605, else port+1)
 	RTCPMux   bool           // it offers RFC 5761
+	RTCPOff   bool           // none is to be sent, either way (RFC 3556)
 	Codecs    []Codec        // those that parkd knows, in the peer's order of preference
 	Event     Event          // the one on the audio clock if there are several
 	Direction Direction

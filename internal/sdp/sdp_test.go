@@ -372,6 +372,7 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Add(crlf(offer("m=audio 0 RTP/AVP 0")))
 	f.Add(crlf(offer("a=inactive\nm=audio 4000 RTP/SAVP 0\nm=audio 4002 rtp/avp 96 97\na=rtpmap:96 pcmu/8000/1\na=rtcp:1 IN IP6 ::1")))
+	f.Add(crlf("v=0\no=- 1 1 IN IP4 192.0.2.9\ns=-\nc=IN IP4 192.0.2.9\nb=RS:0\nt=0 0\nm=audio 4000 RTP/AVP 0\nb=RR:0\nb=AS:x\na=rtcp-mux"))
 	for _, line := range cryptoLines {
 		f.Add(crlf(offer("m=audio 4000 RTP/SAVP 0\na=crypto:" + line.value)))
 	}

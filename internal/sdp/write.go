@@ -14,6 +14,7 @@ import (
 type section struct {
 	mline
 	attributes []sdp.Attribute
+	silent     bool // there is to be no RTCP
 }
 
 // Offer describes our end with the codecs named, in that order, and
@@ -46,6 +47,7 @@ func Offer(l Local, codecs []string) []byte {
 	}
 	lines[index] = audio(proto, l.receives().Port(), list, event, l.Direction, l.locks())
 	lines[index].attributes = append(lines[index].attributes, l.control(true, true)...)
+	lines[index].silent = l.keepsSilent()
 	body, err := l.write(lines, nil)
 	if err != nil {
 		return nil
@@ -216,7 +218,7 @@ func (l Local) render(id, version uint64, lines []section, times []string) ([]by
 		d.MediaDescriptions = append(d.MediaDescriptions, &sdp.MediaDescription{
 			MediaName: sdp.MediaName{Media: s.media, Port: sdp.RangedPort{Value: s.port},
 				Protos: strings.Split(s.proto, "/"), Formats: s.formats},
-			Attributes: s.attributes,
+			Attributes: s.attributes, Bandwidth: s.bandwidth(),
 		})
 	}
 	body, err := d.Marshal()

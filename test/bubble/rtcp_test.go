@@ -161,3 +161,24 @@ func TestReportsOfAParkedCall(t *testing.T) {
 		})
 	}
 }
+
+// A phone that wants no RTCP (RFC 3556) gets none, be it multiplexed or not.
+func TestNoReportsWhereNoneAreWanted(t *testing.T) {
+	for name, more := range map[string]string{"apart": "", "mux": "a=rtcp-mux\r\n"} {
+		t.Run(name, func(t *testing.T) {
+			run(t, func(s *kit.Site) {
+				alice := s.Phone("alice")
+				heard := tap(s, netip.AddrPortFrom(firstPhone, 5000))
+				call, answer := described(alice, "b=RS:0\r\nb=RR:0\r\n"+more)
+				if !strings.Contains(answer, "\r\nb=RS:0\r\nb=RR:0\r\n") {
+					s.T.Errorf("answered\n%s", answer)
+				}
+				s.Wait(30 * time.Second)
+				call.Hangup()
+				if music, reports := heard.all(); len(reports) > 0 || len(music) < 1000 {
+					s.T.Errorf("%d reports beside %d packets of music", len(reports), len(music))
+				}
+			})
+		})
+	}
+}
