@@ -69,9 +69,16 @@ func (v *revival) whereabouts() {
 	}
 	addr := netip.AddrPortFrom(v.m.policy.Load().described(v.bound), v.port.LocalPort())
 	contact := v.m.o.Endpoint.Contact(v.user, v.dialog.Flow)
-	if v.r.Moving || addr != v.local.Addr || v.r.Contact != "" && contact.Address.String() != v.r.Contact {
+	if v.r.Moving || addr != v.local.Addr || v.astray() || v.r.Contact != "" && contact.Address.String() != v.r.Contact {
 		v.away = addr
 	}
+}
+
+// astray says whether the peer sends RTCP to where we do not receive it any more: the
+// port that all legs share was another program's when we came back.
+func (v *revival) astray() bool {
+	at, a := v.port.RTCPPort(), v.agreed
+	return at != 0 && v.local.RTCP != 0 && at != v.local.RTCP && a != nil && a.RTCP.IsValid() && !a.RTCPMux
 }
 
 // move tells the peer by re-INVITE where we are now.

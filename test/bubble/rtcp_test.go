@@ -182,3 +182,53 @@ func TestNoReportsWhereNoneAreWanted(t *testing.T) {
 		})
 	}
 }
+
+// The port that calls share for RTCP has become another program's while there was no
+// server: whoever sends to it is told of another one, by re-INVITE. Who multiplexes has
+// nothing to learn.
+func TestReportsAtAnotherPortAfterARestart(t *testing.T) {
+	for name, c := range map[string]struct {
+		attributes string
+		told       int // re-INVITEs
+	}{
+		"mux": {"a=rtcp-mux\r\n", 0}, "apart": {"", 1}, "none wanted": {"b=RS:0\r\nb=RR:0\r\n", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			kit.RunCut(t, kit.Plan{}, func(s *kit.Site) {
+				alice := s.Phone("alice")
+				heard := tap(s, netip.AddrPortFrom(firstPhone, 5000))
+				call, _ := described(alice, c.attributes)
+				s.Wait(10 * time.Second)
+				var other *fakenet.Conn
+				s.CrashAnd(time.Second, func() {
+					var err error
+					other, err = s.Net.Listen(netip.AddrPortFrom(kit.Server.Addr(), 10001))
+					if err != nil {
+						s.T.Fatal(err)
+					}
+				})
+				_, reports := heard.all()
+				before := len(reports)
+				s.Wait(20 * time.Second)
+				again := call.Got("INVITE")
+				if len(again) != c.told {
+					s.T.Errorf("%d re-INVITEs", len(again))
+				}
+				for _, m := range again {
+					if !strings.Contains(m.Body, "\r\na=rtcp:10003\r\n") {
+						s.T.Errorf("told\n%s", m.Body)
+					}
+				}
+				_, reports = heard.all()
+				_ = other.Close()
+				for _, r := range reports[before:] {
+					if from := r.From.Port(); c.told > 0 && from != 10003 {
+						s.T.Errorf("a report from %d", from)
+					}
+				}
+				call.Hangup()
+			})
+		})
+	}
+}
