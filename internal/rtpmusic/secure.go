@@ -2,6 +2,7 @@ package rtpmusic
 
 import (
 	"bytes"
+	"slices"
 	"time"
 
 	"parkd/internal/rtpmusic/srtp"
@@ -48,14 +49,14 @@ func (p *Port) secure(s sdp.Secured) {
 		if was.of.Ours == s.Ours {
 			l.out = was.out
 		}
-		if was.of.Theirs == s.Theirs {
+		if sameKeys(was.of, s) {
 			l.in = was.in
 		}
 	}
 	var err error
 	if l.in == nil {
 		late := was != nil && was.in == nil // the peer may have sent to a former process
-		if l.in, err = srtp.NewReceiver(s.Suite, []byte(s.Theirs), late); err == nil && was != nil && was.in != nil {
+		if l.in, err = srtp.NewReceiver(s.Suite, peerKeys(s), late); err == nil && was != nil && was.in != nil {
 			l.before, l.until = was.in, p.e.now()+rekeyGrace
 		}
 	}
@@ -75,6 +76,21 @@ func (p *Port) anew() {
 	p.out.anew()
 	p.relay.pause()
 	p.reports.last, p.reports.before = 0, 0
+}
+
+// peerKeys are what the peer sends under.
+func peerKeys(s sdp.Secured) []srtp.Key {
+	var list []srtp.Key
+	for _, k := range s.PeerKeys() {
+		list = append(list, srtp.Key{Key: []byte(k.Key), MKI: []byte(k.MKI), Lifetime: k.Lifetime})
+	}
+	return list
+}
+
+// sameKeys reports whether the peer sends under what it did. A key's lifetime is what
+// was said first: it is used no longer for being described again.
+func sameKeys(a, b sdp.Secured) bool {
+	return slices.EqualFunc(a.PeerKeys(), b.PeerKeys(), func(a, b sdp.PeerKey) bool { return a.Key == b.Key && a.MKI == b.MKI })
 }
 
 // anew begins another stream. RFC 3711 3.3.1: its numbers begin in the lower half, so

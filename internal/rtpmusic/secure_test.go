@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"net/netip"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -45,7 +46,7 @@ func (f *secretPhone) contexts(s sdp.Secured) (*srtp.Sender, *srtp.Receiver) {
 	f.t.Helper()
 	out, err := srtp.NewSender(s.Suite, []byte(s.Theirs))
 	must(f.t, err)
-	in, err := srtp.NewReceiver(s.Suite, []byte(s.Ours), false)
+	in, err := srtp.NewReceiver(s.Suite, []srtp.Key{{Key: []byte(s.Ours)}}, false)
 	must(f.t, err)
 	return out, in
 }
@@ -286,6 +287,58 @@ func TestRekeying(t *testing.T) {
 		time.Sleep(time.Second)
 		if got := len(f.conn.in); got > 0 {
 			t.Errorf("%d packets under a key that had been given up", got)
+		}
+	})
+}
+
+// TestPeerWithAnMKI: what a peer sends under a key that its packets name is heard, and
+// under a key no longer than it said; that it says the same again, or a longer lifetime,
+// makes nothing of it. What it is sent has no MKI.
+func TestPeerWithAnMKI(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		defer w.e.Close()
+		f, b := &secretPhone{phone: w.phone("10.0.0.2:4000")}, w.phone("10.0.0.3:4000")
+		b.port.Set(b.session(codec.PCMU, 0))
+		const suite = "AES_CM_128_HMAC_SHA1_80"
+		s := f.lock(secured(suite, 1, 2))
+		spare := bytes.Repeat([]byte{9}, 30)
+		s.Secured.Theirs += sdp.Key(spare)
+		s.Secured.Terms = "3|7:2;2^31|258:2"
+		f.port.Set(s)
+		Bridge(f.port, b.port)
+		second, err := srtp.NewSender(suite, spare)
+		must(t, err)
+		passed := func(o *srtp.Sender, mki ...byte) int {
+			f.seq++
+			f.ts += 160
+			p, err := o.RTP(rtpBytes(false, f.pt, f.seq, f.ts, f.ssrc, make([]byte, 160)))
+			must(t, err)
+			p = slices.Insert(p, len(p)-10, mki...)
+			_, _ = f.conn.WriteToUDPAddrPort(p, f.to)
+			synctest.Wait()
+			return len(b.received())
+		}
+		time.Sleep(rekeyGrace + time.Millisecond)
+		if passed(f.out) != 0 || passed(f.out, 0, 8) != 0 {
+			t.Error("heard without an MKI, or by another")
+		}
+		for i := range 5 {
+			if i == 2 {
+				s.Secured.Terms = "2^20|7:2;2^31|258:2"
+				f.port.Set(s)
+			}
+			if got, want := passed(f.out, 0, 7), min(1, max(0, 3-i)); got != want {
+				t.Errorf("packet %d of a key for three: passed %d", i, got)
+			}
+		}
+		if passed(second, 1, 2) != 1 {
+			t.Error("the second key is not taken")
+		}
+		f.port.Play(newLoop(10))
+		time.Sleep(time.Second)
+		if got := f.hears(); len(got) < 49 {
+			t.Errorf("%d packets without an MKI", len(got))
 		}
 	})
 }

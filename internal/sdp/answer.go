@@ -34,7 +34,7 @@ func (r Remote) Answer(l Local, prefer string) ([]byte, Agreed, error) {
 	a.RecvPT, a.RecvEvent = c.PT, r.Event // RFC 3264 6.1: the offer's own numbers
 	var locks []crypto
 	if lock != (crypto{}) {
-		a.Secured = Secured{Suite: lock.suite, Ours: l.keyOf(lock.suite), Theirs: lock.key}
+		a.Secured = Secured{Suite: lock.suite, Ours: l.keyOf(lock.suite), Theirs: lock.key, Terms: lock.terms}
 		if !a.Secured.Ours.Known() {
 			return nil, Agreed{}, fmt.Errorf("%w: no key", ErrLocal)
 		}
@@ -123,7 +123,7 @@ func (r Remote) secured(l Local) (Secured, error) {
 	for _, c := range l.locks() {
 		for _, theirs := range r.cryptos {
 			if theirs.tag == c.tag && theirs.suite == c.suite {
-				return Secured{Suite: c.suite, Ours: c.key, Theirs: theirs.key}, nil
+				return Secured{Suite: c.suite, Ours: c.key, Theirs: theirs.key, Terms: theirs.terms}, nil
 			}
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/base64"
 	"fmt"
-	"strconv"
 	"strings"
 
 	"github.com/pion/sdp/v3"
@@ -124,8 +123,9 @@ func Mentioned(body []byte) bool { return bytes.Contains(body, []byte("a=crypto:
 // Secured is what protects a stream; the zero Secured: nothing does.
 type Secured struct {
 	Suite  string
-	Ours   Key `json:"-"` // of what we send
-	Theirs Key `json:"-"` // of what the peer sends
+	Ours   Key    `json:"-"` // of what we send
+	Theirs Key    `json:"-"` // of what the peer sends: one, or several one after the other
+	Terms  string `json:"-"` // lifetime and MKI of each of the peer's, as it wrote them, between semicolons
 }
 
 // Locked reports whether a stream is to be protected and nobody knows its keys any
@@ -136,7 +136,8 @@ func (s Secured) Locked() bool { return s.Suite != "" && !(s.Ours.Known() && s.T
 type crypto struct {
 	tag   string
 	suite string
-	key   Key
+	key   Key    // or several
+	terms string // lifetimes and MKIs: of a peer's
 }
 
 // cryptos are the usable a=crypto lines of a stream, in their order.
@@ -168,41 +169,14 @@ func parseCrypto(value string) (crypto, bool) {
 		return crypto{}, false
 	}
 	c := crypto{tag: f[0], suite: suites[i].name}
-	method, info, _ := strings.Cut(f[2], ":")
-	if !strings.EqualFold(method, "inline") {
-		return crypto{}, false
-	}
 	for _, p := range f[3:] {
 		if !harmless(p) {
 			return crypto{}, false
 		}
 	}
-	// RFC 4568 6.1: key and salt, lifetime, MKI. Several keys need an MKI, which is
-	// not spoken.
-	text, rest, limited := strings.Cut(info, "|")
-	if limited && !lifetime(rest) {
-		return crypto{}, false
-	}
-	key, err := base64.StdEncoding.Strict().DecodeString(text)
-	if err != nil { // RFC 4568 6.1 wants it padded; some leave that out
-		key, err = base64.RawStdEncoding.Strict().DecodeString(text)
-	}
-	if err != nil || len(key) != suites[i].size {
-		return crypto{}, false
-	}
-	c.key = Key(key)
-	return c, true
-}
-
-// lifetime says whether s is how many packets a key protects at most, at most 2^48
-// (RFC 4568 6.1). How many come is the sender's matter.
-func lifetime(s string) bool {
-	if power, ok := strings.CutPrefix(s, "2^"); ok {
-		n, err := strconv.ParseUint(power, 10, 8)
-		return err == nil && n <= 48
-	}
-	n, err := strconv.ParseUint(s, 10, 64)
-	return err == nil && n > 0 && n <= 1<<48
+	var ok bool
+	c.key, c.terms, ok = keyParams(f[2], suites[i].size)
+	return c, ok
 }
 
 // harmless says whether a session parameter (RFC 4568 6.3) leaves a stream as it is
@@ -219,7 +193,9 @@ func harmless(p string) bool {
 	return strings.HasPrefix(p, "-")
 }
 
-// line writes it.
+// line writes it: RFC 4568 6.1, without a lifetime it is the suite's, of which no call
+// sees the end. We have one key a line, which needs no MKI to be told from others; that
+// the peer has one for what it sends asks for none of ours.
 func (c crypto) line() string {
 	return c.tag + " " + c.suite + " inline:" + base64.StdEncoding.EncodeToString([]byte(c.key))
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -41,11 +42,42 @@ var cryptoLines = []struct {
 	{"AES-GCM of 256 bits", "4 " + gcm256 + " " + inline(44), "4", gcm256},
 	{"lifetime of a power", "1 " + cm80 + " " + inline(30) + "|2^31", "1", cm80},
 	{"lifetime of a number", "1 " + cm80 + " " + inline(30) + "|1048576", "1", cm80},
+	{"longest lifetime", "1 " + cm80 + " " + inline(30) + "|2^48", "1", cm80},
+	{"longest lifetime as a number", "1 " + cm80 + " " + inline(30) + "|281474976710656", "1", cm80},
 	{"lifetime beyond 2^48", "1 " + cm80 + " " + inline(30) + "|2^49", "", ""},
+	{"lifetime of 2^48 and one", "1 " + cm80 + " " + inline(30) + "|281474976710657", "", ""},
 	{"lifetime of none", "1 " + cm80 + " " + inline(30) + "|0", "", ""},
-	{"MKI", "1 " + cm80 + " " + inline(30) + "|1:4", "", ""},
-	{"lifetime and MKI", "1 " + cm80 + " " + inline(30) + "|2^20|1:4", "", ""},
-	{"two keys", "1 " + cm80 + " " + inline(30) + "|2^20|1:4;" + inline(30) + "|2^20|2:4", "", ""},
+	{"lifetime with zeros before it", "1 " + cm80 + " " + inline(30) + "|020", "", ""},
+	{"power with zeros before it", "1 " + cm80 + " " + inline(30) + "|2^020", "", ""},
+	{"lifetime below zero", "1 " + cm80 + " " + inline(30) + "|-1", "", ""},
+	{"lifetime of twenty digits", "1 " + cm80 + " " + inline(30) + "|18446744073709551617", "", ""},
+	{"another base", "1 " + cm80 + " " + inline(30) + "|3^20", "", ""},
+	{"nothing behind the bar", "1 " + cm80 + " " + inline(30) + "|", "", ""},
+	{"MKI", "1 " + cm80 + " " + inline(30) + "|1:4", "1", cm80},
+	{"lifetime and MKI", "1 " + cm80 + " " + inline(30) + "|2^20|1:4", "1", cm80},
+	{"MKI of one octet", "1 " + cm80 + " " + inline(30) + "|2^31|1:1", "1", cm80},
+	{"longest MKI", "1 " + cm80 + " " + inline(30) + "|9:128", "1", cm80},
+	{"AES-GCM with an MKI", "1 " + gcm256 + " " + inline(44) + "|2^31|255:1", "1", gcm256},
+	{"MKI that is too long", "1 " + cm80 + " " + inline(30) + "|9:129", "", ""},
+	{"MKI that its length has no room for", "1 " + cm80 + " " + inline(30) + "|256:1", "", ""},
+	{"MKI of no length", "1 " + cm80 + " " + inline(30) + "|1:", "", ""},
+	{"MKI of length zero", "1 " + cm80 + " " + inline(30) + "|0:0", "", ""},
+	{"MKI of no value", "1 " + cm80 + " " + inline(30) + "|:4", "", ""},
+	{"MKI with zeros before it", "1 " + cm80 + " " + inline(30) + "|01:4", "", ""},
+	{"MKI of 310 digits", "1 " + cm80 + " " + inline(30) + "|" + strings.Repeat("1", 310) + ":128", "", ""},
+	{"MKI before the lifetime", "1 " + cm80 + " " + inline(30) + "|1:4|2^20", "", ""},
+	{"no lifetime between two bars", "1 " + cm80 + " " + inline(30) + "||1:4", "", ""},
+	{"something behind the MKI", "1 " + cm80 + " " + inline(30) + "|2^20|1:4|1", "", ""},
+	{"two keys", "1 " + cm80 + " " + inline(30) + "|2^20|1:4;" + inline(30) + "|2^20|2:4", "1", cm80},
+	{"four keys of AES-GCM", "1 " + gcm128 + " " + inline(28) + "|1:2;" + inline(28) + "|2:2;" + inline(28) + "|3:2;" + inline(28) + "|4:2", "1", gcm128},
+	{"five keys", "1 " + cm80 + " " + inline(30) + "|1:1;" + inline(30) + "|2:1;" + inline(30) + "|3:1;" + inline(30) + "|4:1;" + inline(30) + "|5:1", "", ""},
+	{"two keys without MKIs", "1 " + cm80 + " " + inline(30) + ";" + inline(30), "", ""},
+	{"two keys, one MKI", "1 " + cm80 + " " + inline(30) + "|1:1;" + inline(30), "", ""},
+	{"two keys with one MKI for both", "1 " + cm80 + " " + inline(30) + "|1:4;" + inline(30) + "|1:4", "", ""},
+	{"MKIs of two lengths", "1 " + cm80 + " " + inline(30) + "|1:4;" + inline(30) + "|2:2", "", ""},
+	{"second key by another method", "1 " + cm80 + " " + inline(30) + "|1:4;prompt:x|2:4", "", ""},
+	{"second key too short", "1 " + cm80 + " " + inline(30) + "|1:4;" + inline(28) + "|2:4", "", ""},
+	{"nothing behind the semicolon", "1 " + cm80 + " " + inline(30) + "|1:4;", "", ""},
 	{"key too short", "1 " + cm80 + " " + inline(28), "", ""},
 	{"key too long", "1 " + gcm128 + " " + inline(30), "", ""},
 	{"no base64", "1 " + cm80 + " inline:" + strings.Repeat("*", 40), "", ""},
@@ -58,10 +90,15 @@ var cryptoLines = []struct {
 	{"unencrypted", "1 " + cm80 + " " + inline(30) + " UNENCRYPTED_SRTP", "", ""},
 	{"reports unencrypted", "1 " + cm80 + " " + inline(30) + " UNENCRYPTED_SRTCP", "", ""},
 	{"unauthenticated", "1 " + cm80 + " " + inline(30) + " UNAUTHENTICATED_SRTP", "", ""},
+	{"unencrypted in small letters", "1 " + cm80 + " " + inline(30) + " unencrypted_srtp", "", ""},
 	{"derivation rate", "1 " + cm80 + " " + inline(30) + " KDR=1", "", ""},
 	{"derivation rate of none", "1 " + cm80 + " " + inline(30) + " KDR=0", "1", cm80},
-	{"error correction", "1 " + cm80 + " " + inline(30) + " FEC_ORDER=FEC_SRTP", "", ""},
+	{"error correction first", "1 " + cm80 + " " + inline(30) + " FEC_ORDER=FEC_SRTP", "", ""},
+	{"error correction last", "1 " + cm80 + " " + inline(30) + " FEC_ORDER=SRTP_FEC", "", ""},
+	{"key of error correction", "1 " + cm80 + " " + inline(30) + " FEC_KEY=" + inline(30), "", ""},
 	{"window", "1 " + cm80 + " " + inline(30) + " WSH=60", "1", cm80},
+	{"window behind an MKI", "1 " + cm80 + " " + inline(30) + "|2^31|1:1 WSH=64", "1", cm80},
+	{"window and what must be understood", "1 " + cm80 + " " + inline(30) + " WSH=64 UNENCRYPTED_SRTCP", "", ""},
 	{"unknown parameter", "1 " + cm80 + " " + inline(30) + " SPECIAL=1", "", ""},
 	{"extension that may be passed over", "1 " + cm80 + " " + inline(30) + " -special", "1", cm80},
 }
@@ -210,7 +247,7 @@ func TestElsewhereWithoutKeys(t *testing.T) {
 // key in it, and one that was read back is not taken for a key.
 func TestKeysAreShownToNobody(t *testing.T) {
 	secret := strings.TrimPrefix(inline(30), "inline:")
-	body := offer("m=audio 4000 RTP/SAVP 0\na=crypto:1 " + cm80 + " " + inline(30) + "|2^31")
+	body := offer("m=audio 4000 RTP/SAVP 0\na=crypto:1 " + cm80 + " " + inline(30) + "|2^31|1:1;" + inline(30) + "|2^31|2:1")
 	l := here
 	l.Security, l.Keys = Required, someKeys()
 	r := mustParse(t, body)
@@ -291,5 +328,51 @@ func TestKeysStayInUse(t *testing.T) {
 		if got := ParseSecurity(s); got != want {
 			t.Errorf("%s is %d", s, got)
 		}
+	}
+}
+
+// TestPeerKeys: which octets packets have as their MKI, and how many a key protects.
+func TestPeerKeys(t *testing.T) {
+	second := func(n int) string { return strings.Replace(inline(n), "inline:yM", "inline:yL", 1) }
+	type key struct {
+		first, last byte
+		mki         string
+		life        uint64
+	}
+	for _, tt := range []struct {
+		suite, params string
+		want          []key
+	}{
+		{cm80, inline(30), []key{{200, 171, "", 1 << 48}}},
+		{cm80, inline(30) + "|2^31", []key{{200, 171, "", 1 << 31}}},
+		{cm80, inline(30) + "|1066:4", []key{{200, 171, "\x00\x00\x04\x2a", 1 << 48}}},
+		{cm80, inline(30) + "|1000|0:1", []key{{200, 171, "\x00", 1000}}},
+		{cm80, inline(30) + "|2^0|340282366920938463463374607431768211455:16", []key{{200, 171, strings.Repeat("\xff", 16), 1}}},
+		{gcm128, inline(28) + "|2^31|1:1;" + second(28) + "|2:1", []key{{200, 173, "\x01", 1 << 31}, {200, 173, "\x02", 1 << 48}}},
+	} {
+		r := mustParse(t, offer("m=audio 4000 RTP/SAVP 0\na=crypto:1 "+tt.suite+" "+tt.params))
+		l := here
+		l.Security, l.Keys = Optional, someKeys()
+		_, a, err := r.Answer(l, "")
+		if err != nil {
+			t.Fatalf("%s: %v", tt.params, err)
+		}
+		var got []key
+		for _, k := range a.Secured.PeerKeys() {
+			got = append(got, key{k.Key[0], k.Key[len(k.Key)-1], k.MKI, k.Lifetime})
+		}
+		if !slices.Equal(got, tt.want) {
+			t.Errorf("%s: %v, want %v", tt.params, got, tt.want)
+		}
+		if k := a.Secured.PeerKeys(); len(k) > 1 && k[0].Key == k[1].Key {
+			t.Errorf("%s: two keys are the same", tt.params)
+		}
+	}
+	// One of two that is masked is no key at all.
+	r := mustParse(t, offer("m=audio 4000 RTP/SAVP 0\na=crypto:1 "+cm80+" "+inline(30)+"|1:1;"+string(Mask([]byte(inline(30))))+"|2:1"))
+	l := here
+	l.Security, l.Keys = Optional, someKeys()
+	if _, a, err := r.Answer(l, ""); err != nil || !a.Secured.Locked() || a.Secured.PeerKeys() != nil {
+		t.Errorf("half masked: %+v, %v", a.Secured, err)
 	}
 }

@@ -388,6 +388,17 @@ func FuzzParse(f *testing.F) {
 		if err != nil || masked.Media != r.Media || len(masked.cryptos) != len(r.cryptos) {
 			t.Fatalf("with its keys masked: %v", err)
 		}
+		for _, c := range r.cryptos {
+			secured := Secured{Suite: c.suite, Ours: "x", Theirs: c.key, Terms: c.terms}
+			for _, k := range secured.PeerKeys() {
+				if k.Lifetime == 0 || len(k.MKI) > maxMKI || c.key.Known() && !k.Key.Known() {
+					t.Fatalf("a key of %s lasts for %d packets and has an MKI of %d octets", c.suite, k.Lifetime, len(k.MKI))
+				}
+			}
+			if n := len(secured.PeerKeys()); c.key.Known() && n*len(secured.PeerKeys()[0].Key) != len(c.key) {
+				t.Fatalf("%d keys of %d octets", n, len(c.key))
+			}
+		}
 		for _, c := range masked.cryptos {
 			if c.key.Known() {
 				t.Fatalf("the key of %s is not masked", c.tag)

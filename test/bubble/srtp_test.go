@@ -79,6 +79,77 @@ func TestSRTPWithEachSuite(t *testing.T) {
 	}
 }
 
+// What phones say of their keys beside them: lifetimes, MKIs, several keys, a hint for the
+// window. Each is parked, fetched and heard.
+func TestSRTPOfPhonesWithLifetimesAndMKIs(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		says phone.SRTP
+	}{
+		{"lifetime", phone.SRTP{Lifetime: "2^31"}},
+		{"lifetime as a number", phone.SRTP{Lifetime: "1048576"}},
+		{"lifetime and MKI", phone.SRTP{Lifetime: "2^20", MKIs: 1}},
+		{"MKI alone", phone.SRTP{MKIs: 1}},
+		{"two keys", phone.SRTP{Lifetime: "2^31", MKIs: 2}},
+		{"window", phone.SRTP{Lifetime: "2^31", MKIs: 1, Params: "WSH=64"}},
+	} {
+		for _, suite := range []string{cm80, "AEAD_AES_256_GCM"} {
+			t.Run(tt.name+" "+suite, func(t *testing.T) {
+				crash(t, nil, func(s *kit.Site) {
+					alice, bob, says := s.Phone("alice"), s.Phone("bob"), tt.says
+					says.Suites, says.Only = []string{suite}, true
+					alice.Encrypt(says)
+					bob.Encrypt(says)
+					parked := park(alice, bob)
+					hearsMusic(s, parked)
+					fetched := retrieve(s, bob, parked)
+					talk(s, fetched, parked)
+					parked.Change(phone.SDP{Direction: "sendonly"})
+					s.Wait(50 * time.Millisecond)
+					parked.Change(phone.SDP{})
+					talk(s, fetched, parked)
+					s.Crash(down)
+					s.Wait(time.Second)
+					talk(s, fetched, parked)
+					protected(s, parked, suite)
+					protected(s, fetched, suite)
+					goodbye(s, fetched, parked)
+				})
+			})
+		}
+	}
+}
+
+// A key whose lifetime is over protects nothing any more; the peer takes a new one.
+func TestSRTPOfAKeyThatRunsOut(t *testing.T) {
+	run(t, func(s *kit.Site) {
+		alice, bob := s.Phone("alice"), s.Phone("bob")
+		alice.Encrypt(phone.SRTP{Suites: []string{cm80}, Only: true, Lifetime: "100"})
+		parked := park(alice, bob)
+		fetched := retrieve(s, bob, parked)
+		hears := func() int {
+			from := time.Now()
+			s.Wait(time.Second)
+			return len(fetched.Media.Got(from))
+		}
+		parked.Media.Talk('a')
+		if n := hears(); n < 40 {
+			s.T.Errorf("%d packets of the first second", n)
+		}
+		s.Wait(2 * time.Second)
+		if n := hears(); n > 0 {
+			s.T.Errorf("%d packets under a key that has run out", n)
+		}
+		parked.Media.Rekey(cm80)
+		parked.Change(phone.SDP{})
+		s.Wait(50 * time.Millisecond)
+		if n := hears(); n < 40 {
+			s.T.Errorf("%d packets of a second under a new key", n)
+		}
+		goodbye(s, fetched, parked)
+	})
+}
+
 // Either of two may be protected, by a suite of its own, and so may whoever is called.
 func TestSRTPOfEachLegAlone(t *testing.T) {
 	for _, tt := range []struct{ caller, fetcher string }{{"", cm80}, {cm80, "AEAD_AES_256_GCM"}, {cm80, cm80}} {

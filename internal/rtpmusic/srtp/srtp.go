@@ -23,12 +23,16 @@ var (
 	ErrSuite = errors.New("srtp: unknown suite")
 	// ErrKey: the key has not the length that the suite wants.
 	ErrKey = errors.New("srtp: wrong length of a key")
+	// ErrMKI: of several keys one has no MKI, or not its own, or not of the others' length.
+	ErrMKI = errors.New("srtp: keys that cannot be told apart")
 	// ErrShape: no RTP or RTCP packet.
 	ErrShape = errors.New("srtp: malformed packet")
 	// ErrUsed: a packet of that index was sent already, or may have been.
 	ErrUsed = errors.New("srtp: index used before")
 	// ErrForged: the packet was not made with the key, or came before.
 	ErrForged = errors.New("srtp: not authentic")
+	// ErrSpent: the key has protected as many packets as it may.
+	ErrSpent = errors.New("srtp: lifetime of the key is over")
 	// ErrSources: more sources under one key than are kept apart.
 	ErrSources = errors.New("srtp: too many sources")
 )
@@ -41,23 +45,33 @@ const Overhead = 20
 type suite struct {
 	profile   srtp.ProtectionProfile
 	key, salt int // octets
+	rtp, rtcp int // octets of the tag behind an MKI; that of AES-GCM is before it
 }
 
 var suites = map[string]suite{
-	"AES_CM_128_HMAC_SHA1_80": {srtp.ProtectionProfileAes128CmHmacSha1_80, 16, 14},
-	"AES_CM_128_HMAC_SHA1_32": {srtp.ProtectionProfileAes128CmHmacSha1_32, 16, 14},
-	"AEAD_AES_128_GCM":        {srtp.ProtectionProfileAeadAes128Gcm, 16, 12},
-	"AEAD_AES_256_GCM":        {srtp.ProtectionProfileAeadAes256Gcm, 32, 12},
+	"AES_CM_128_HMAC_SHA1_80": {srtp.ProtectionProfileAes128CmHmacSha1_80, 16, 14, 10, 10},
+	"AES_CM_128_HMAC_SHA1_32": {srtp.ProtectionProfileAes128CmHmacSha1_32, 16, 14, 4, 10},
+	"AEAD_AES_128_GCM":        {srtp.ProtectionProfileAeadAes128Gcm, 16, 12, 0, 0},
+	"AEAD_AES_256_GCM":        {srtp.ProtectionProfileAeadAes256Gcm, 32, 12, 0, 0},
 }
 
 // context makes pion's context of a suite for a master key and the salt after it.
 func context(name string, key []byte, options ...srtp.ContextOption) (*srtp.Context, error) {
+	if err := fits(name, key); err != nil {
+		return nil, err
+	}
+	s := suites[name]
+	return srtp.CreateContext(key[:s.key], key[s.key:], s.profile, options...)
+}
+
+// fits says whether a key has the length that a suite wants. Errors: ErrSuite, ErrKey.
+func fits(name string, key []byte) error {
 	s, ok := suites[name]
 	switch {
 	case !ok:
-		return nil, fmt.Errorf("%w: %.40q", ErrSuite, name)
+		return fmt.Errorf("%w: %.40q", ErrSuite, name)
 	case len(key) != s.key+s.salt:
-		return nil, fmt.Errorf("%w: %s wants %d octets", ErrKey, name, s.key+s.salt)
+		return fmt.Errorf("%w: %s wants %d octets", ErrKey, name, s.key+s.salt)
 	}
-	return srtp.CreateContext(key[:s.key], key[s.key:], s.profile, options...)
+	return nil
 }

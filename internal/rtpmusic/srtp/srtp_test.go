@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -51,7 +52,7 @@ func sender(t testing.TB, name string) *Sender {
 
 func receiver(t testing.TB, name string, late bool) *Receiver {
 	t.Helper()
-	r, err := NewReceiver(name, keyOf(name), late)
+	r, err := NewReceiver(name, []Key{{Key: keyOf(name)}}, late)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +105,7 @@ func TestWrongKeys(t *testing.T) {
 		t.Errorf("a suite that is none: %v", err)
 	}
 	for _, name := range names {
-		if _, err := NewReceiver(name, make([]byte, len(keyOf(name))+1), false); !errors.Is(err, ErrKey) {
+		if _, err := NewReceiver(name, []Key{{Key: make([]byte, len(keyOf(name))+1)}}, false); !errors.Is(err, ErrKey) {
 			t.Errorf("%s with too long a key: %v", name, err)
 		}
 	}
@@ -305,18 +306,156 @@ func TestInPlace(t *testing.T) {
 	}
 }
 
+// marked puts an MKI into a protected packet.
+func marked(b, mki []byte, tag int) []byte { return slices.Insert(bytes.Clone(b), len(b)-tag, mki...) }
+
+// several are three keys of a suite with MKIs of n octets.
+func several(name string, n int) (keys []Key) {
+	for i := range byte(3) {
+		k := Key{Key: keyOf(name), MKI: make([]byte, n)}
+		k.Key[0], k.MKI[n-1] = i, 5+i
+		keys = append(keys, k)
+	}
+	return keys
+}
+
+// TestMKI: the MKI of a packet says which key is meant; what names another, none, or is
+// too short for one is dropped. One stream goes on from key to key (RFC 3711 3.3.1).
+func TestMKI(t *testing.T) {
+	for _, name := range names {
+		for _, n := range []int{1, 4, 128} {
+			t.Run(fmt.Sprint(name, n), func(t *testing.T) {
+				s, keys := suites[name], several(name, n)
+				r, err := NewReceiver(name, keys, false)
+				if err != nil {
+					t.Fatal(err)
+				}
+				seq, roll := uint16(65000), uint32(0)
+				for i := range 3000 {
+					k, plain := keys[i*3/3000], voice(9, seq)
+					b := marked(protectRTP(name, k.Key, plain, roll), k.MKI, s.rtp)
+					for _, wrong := range [][]byte{keys[(i*3/3000+1)%3].MKI, bytes.Repeat([]byte{0xEE}, n)} {
+						if got, err := r.RTP(marked(protectRTP(name, k.Key, plain, roll), wrong, s.rtp)); !errors.Is(err, ErrForged) {
+							t.Fatalf("packet %d with the MKI of another: %x %v", i, got, err)
+						}
+					}
+					if got, err := r.RTP(b); err != nil || !bytes.Equal(got, plain) {
+						t.Fatalf("packet %d: %x %v", i, got, err)
+					}
+					if seq++; seq == 0 {
+						roll++
+					}
+				}
+				for i := range uint32(3) {
+					plain := report(9)
+					b := marked(protectRTCP(name, keys[i].Key, plain, i+1), keys[i].MKI, s.rtcp)
+					for _, wrong := range [][]byte{protectRTCP(name, keys[i].Key, plain, i+1), marked(protectRTCP(name, keys[i].Key, plain, i+1), keys[(i+1)%3].MKI, s.rtcp)} {
+						if got, err := r.RTCP(wrong); !errors.Is(err, ErrForged) {
+							t.Fatalf("report %d with the MKI of another: %x %v", i, got, err)
+						}
+					}
+					if got, err := r.RTCP(b); err != nil || !bytes.Equal(got, plain) {
+						t.Fatalf("report %d: %x %v", i, got, err)
+					}
+				}
+				for i := range 40 {
+					if _, err := r.RTP(voice(9, 1)[:i]); !errors.Is(err, ErrForged) {
+						t.Fatalf("%d octets: %v", i, err)
+					}
+					if _, err := r.RTCP(report(9)[:min(i, 24)]); !errors.Is(err, ErrForged) {
+						t.Fatalf("%d octets of a report: %v", i, err)
+					}
+				}
+			})
+		}
+	}
+}
+
+// TestMKILate: with an MKI, too, the round of a stream that was joined late is found.
+func TestMKILate(t *testing.T) {
+	for _, name := range names {
+		keys := several(name, 4)
+		r, err := NewReceiver(name, keys, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		plain := voice(9, 7)
+		if got, err := r.RTP(marked(protectRTP(name, keys[2].Key, plain, 40), keys[2].MKI, suites[name].rtp)); err != nil || !bytes.Equal(got, plain) {
+			t.Errorf("%s: %x %v", name, got, err)
+		}
+	}
+}
+
+func TestKeysThatCannotBeToldApart(t *testing.T) {
+	name := names[0]
+	k := several(name, 2)
+	for _, tt := range []struct {
+		name string
+		keys []Key
+		want error
+	}{
+		{"none", nil, ErrKey},
+		{"one MKI twice", []Key{k[0], k[0]}, ErrMKI},
+		{"another length", []Key{k[0], {Key: k[1].Key, MKI: []byte{1}}}, ErrMKI},
+		{"second without", []Key{k[0], {Key: k[1].Key}}, ErrMKI},
+		{"first without", []Key{{Key: k[1].Key}, k[0]}, ErrMKI},
+		{"second too short", []Key{k[0], {Key: k[1].Key[1:], MKI: k[1].MKI}}, ErrKey},
+	} {
+		if _, err := NewReceiver(name, tt.keys, false); !errors.Is(err, tt.want) {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+	}
+}
+
+// TestLifetime: of a key as many packets are opened as it may protect, of RTP and of
+// RTCP each; forged ones do not count, and other keys go on.
+func TestLifetime(t *testing.T) {
+	for _, name := range names {
+		keys, s := several(name, 1), suites[name]
+		keys[1].Lifetime = 5
+		r, err := NewReceiver(name, keys, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range uint16(8) {
+			var want error
+			if i >= 5 {
+				want = ErrSpent
+			}
+			bad := marked(protectRTP(name, keys[0].Key, voice(9, 100+i), 0), keys[1].MKI, s.rtp)
+			if _, err := r.RTP(bad); err == nil {
+				t.Fatal("forged")
+			}
+			if _, err := r.RTP(marked(protectRTP(name, keys[1].Key, voice(9, 100+i), 0), keys[1].MKI, s.rtp)); !errors.Is(err, want) {
+				t.Errorf("%s: packet %d: %v", name, i, err)
+			}
+			if _, err := r.RTCP(marked(protectRTCP(name, keys[1].Key, report(9), uint32(i+1)), keys[1].MKI, s.rtcp)); !errors.Is(err, want) {
+				t.Errorf("%s: report %d: %v", name, i, err)
+			}
+		}
+		if _, err := r.RTP(marked(protectRTP(name, keys[2].Key, voice(9, 200), 0), keys[2].MKI, s.rtp)); err != nil {
+			t.Errorf("%s: the next key: %v", name, err)
+		}
+	}
+}
+
 // FuzzReceiver: nothing is opened without the key, nothing panics.
 func FuzzReceiver(f *testing.F) {
 	for i, name := range names {
-		f.Add(uint8(i), protectRTP(name, keyOf(name), voice(7, 5), 0))
-		f.Add(uint8(i), protectRTCP(name, keyOf(name), report(7), 5))
+		s, mki := suites[name], []byte{0, 0, 0, 1}
+		rtp, rtcp := protectRTP(name, keyOf(name), voice(7, 5), 0), protectRTCP(name, keyOf(name), report(7), 5)
+		f.Add(uint8(i), rtp, []byte(nil))
+		f.Add(uint8(i), rtcp, []byte(nil))
+		f.Add(uint8(i), marked(rtp, mki, s.rtp), mki)
+		f.Add(uint8(i), marked(rtcp, mki, s.rtcp), mki)
+		f.Add(uint8(i), rtp[:13], bytes.Repeat(mki, 32))
 	}
-	f.Fuzz(func(t *testing.T, n uint8, b []byte) {
+	f.Fuzz(func(t *testing.T, n uint8, b, mki []byte) {
 		name := names[int(n)%len(names)]
 		other := keyOf(name)
 		slices.Reverse(other)
 		for _, late := range []bool{false, true} {
-			r, err := NewReceiver(name, other, late)
+			r, err := NewReceiver(name, []Key{{Key: other, MKI: mki}}, late)
 			if err != nil {
 				t.Fatal(err)
 			}

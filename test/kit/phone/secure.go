@@ -16,6 +16,11 @@ import (
 type SRTP struct {
 	Suites []string // that it offers and takes
 	Only   bool     // as RTP/SAVP; else beside RTP/AVP
+
+	// What it says of its keys (RFC 4568 6.1).
+	Lifetime string // "2^31"; "" = nothing
+	MKIs     int    // how many keys a line has, with MKIs of four octets from 1 on; the last is in use. 0 = one, without
+	Params   string // session parameters: "WSH=64"
 }
 
 // Encrypt has calls that begin from now on speak SRTP.
@@ -38,9 +43,9 @@ var suites = map[string]struct {
 	"AEAD_AES_256_GCM":        {srtp.ProtectionProfileAeadAes256Gcm, 32, 12},
 }
 
-func contextOf(suite string, key []byte) *srtp.Context {
+func contextOf(suite string, key []byte, options ...srtp.ContextOption) *srtp.Context {
 	s := suites[suite]
-	c, err := srtp.CreateContext(key[:s.key], key[s.key:], s.profile)
+	c, err := srtp.CreateContext(key[:s.key], key[s.key:], s.profile, options...)
 	if err != nil {
 		panic(err) // the length was checked
 	}
@@ -123,7 +128,7 @@ func (k *secrets) take(sdp string) {
 	if k.use.suite != was.suite {
 		k.out = nil
 		if k.use.suite != "" {
-			k.out = contextOf(k.use.suite, []byte(k.ours[k.use.suite]))
+			k.out = contextOf(k.use.suite, []byte(k.ours[k.use.suite]), srtp.MasterKeyIndicator(k.mki()))
 		}
 	}
 }
@@ -134,16 +139,42 @@ func (k *secrets) lines(answer bool) (list []string) {
 		if k.use.suite == "" {
 			return nil
 		}
-		return []string{line(k.use.tag, k.use.suite, k.ours[k.use.suite])}
+		return []string{k.line(k.use.tag, k.use.suite)}
 	}
 	for i, name := range k.Suites {
-		list = append(list, line(fmt.Sprint(i+1), name, k.ours[name]))
+		list = append(list, k.line(fmt.Sprint(i+1), name))
 	}
 	return list
 }
 
-func line(tag, suite, key string) string {
-	return "a=crypto:" + tag + " " + suite + " inline:" + base64.StdEncoding.EncodeToString([]byte(key))
+// line is an a=crypto line: of several keys the last is the one in use, and those before
+// it are others.
+func (k *secrets) line(tag, suite string) string {
+	var params []string
+	for i := range max(1, k.MKIs) {
+		key := []byte(k.ours[suite])
+		if i < k.MKIs-1 {
+			slices.Reverse(key)
+			key[0] ^= byte(i + 1)
+		}
+		p := "inline:" + base64.StdEncoding.EncodeToString(key)
+		if k.Lifetime != "" {
+			p += "|" + k.Lifetime
+		}
+		if k.MKIs > 0 {
+			p += fmt.Sprintf("|%d:4", i+1)
+		}
+		params = append(params, p)
+	}
+	return strings.TrimSpace("a=crypto:" + tag + " " + suite + " " + strings.Join(params, ";") + " " + k.Params)
+}
+
+// mki is what its packets have as their MKI.
+func (k *secrets) mki() []byte {
+	if k.MKIs == 0 {
+		return nil
+	}
+	return binary.BigEndian.AppendUint32(nil, uint32(k.MKIs))
 }
 
 // Breach is what must never be: a packet under a key and an index for the second time.
