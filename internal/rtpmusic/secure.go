@@ -55,7 +55,9 @@ func (p *Port) secure(s sdp.Secured) {
 	}
 	var err error
 	if l.in == nil {
-		late := was != nil && was.in == nil // the peer may have sent to a former process
+		// The peer may have sent to a former process; and RFC 3711 3.3.1: under a new key
+		// its rounds go on.
+		late := was != nil
 		if l.in, err = srtp.NewReceiver(s.Suite, peerKeys(s), late); err == nil && was != nil && was.in != nil {
 			l.before, l.until = was.in, p.e.now()+rekeyGrace
 		}

@@ -291,6 +291,36 @@ func TestRekeying(t *testing.T) {
 	})
 }
 
+// TestRoundsGoOnUnderANewKey: the peer's numbers have rolled over before it took a new
+// key, which begins no other round (RFC 3711 3.3.1).
+func TestRoundsGoOnUnderANewKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		defer w.e.Close()
+		f := &secretPhone{phone: w.phone("10.0.0.2:4000")}
+		for i, suite := range []string{"AES_CM_128_HMAC_SHA1_80", "AEAD_AES_128_GCM"} {
+			f.lock(secured(suite, byte(10*i+1), byte(10*i+2)))
+			is := secured(suite, byte(10*i+1), byte(10*i+3))
+			out, _ := f.contexts(is)
+			for range 70000 {
+				f.seq++
+				_, err := out.RTP(rtpBytes(false, 0, f.seq, 0, f.ssrc, nil))
+				must(t, err)
+			}
+			s := f.session(codec.PCMU, 0)
+			s.Secured = is
+			f.port.Set(s)
+			heard := f.port.Heard()
+			time.Sleep(time.Second)
+			f.says(out, make([]byte, 160))
+			synctest.Wait()
+			if !f.port.Heard().After(heard) {
+				t.Errorf("%s: the peer is not heard", suite)
+			}
+		}
+	})
+}
+
 // TestPeerWithAnMKI: what a peer sends under a key that its packets name is heard, and
 // under a key no longer than it said; that it says the same again, or a longer lifetime,
 // makes nothing of it. What it is sent has no MKI.
