@@ -93,13 +93,13 @@ const screenAfter = 64
 const screenSpread = 64
 
 // screen is called after each packet that was read. It takes the filter off while it is
-// not known who the peer is, so that the peer is found, and while the peer holds a key
-// down, since only what follows tells that it was let go when the end of it was lost
-// (packet.Keys). Otherwise, without a bridge, it returns true when it is time to attach
-// one, by attach.
+// not known who the peer is, or it seems to go on from another address, so that the peer
+// is found; and while the peer holds a key down, since only what follows tells that it
+// was let go when the end of it was lost (packet.Keys). Otherwise, without a bridge, it
+// returns true when it is time to attach one, by attach.
 func (p *Port) screen() bool {
 	switch {
-	case p.peer != nil || !p.latch.settled || p.inbox.keys.Down():
+	case p.peer != nil || !p.latch.settled || p.latch.moving() || p.inbox.keys.Down():
 		p.unscreen()
 	case !p.out.filtered && p.deaf != nil:
 		p.inbox.idle++

@@ -139,7 +139,9 @@ func (l *latch) packet(src netip.AddrPort, m mark) (accepted, moved bool) {
 	case l.settled && src == l.remote && l.target != src:
 		return true, l.described(m)
 	case l.settled && l.known(src):
-		l.last = m
+		if l.last = m; l.moving() { // it is where it was
+			l.count = 0
+		}
 		return true, false
 	case l.settled && (m.at-l.last.at < looseAfter || !l.last.goesOn(m)), l.mode == LatchNever && src != l.remote:
 		return false, false
@@ -193,6 +195,10 @@ func (l *latch) settle(src netip.AddrPort, m mark) (moved bool) {
 func (l *latch) doubtful() bool {
 	return l.settled && l.source != l.target && l.target == l.remote
 }
+
+// moving says whether the peer may be about to show itself at another address, which
+// the next packets tell.
+func (l *latch) moving() bool { return l.settled && l.count > 0 && l.candidate != l.remote }
 
 // refused takes note that target is unreachable; true if target has changed.
 func (l *latch) refused() (moved bool) {

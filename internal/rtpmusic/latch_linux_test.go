@@ -33,7 +33,9 @@ func TestNATPortChangesWhileParked(t *testing.T) {
 	}
 	f.port.silence()
 	waitFor(t, "the join's end", func() bool { return !f.port.isJoined() })
+	said := 0
 	waitFor(t, "music at the new port", func() bool {
+		said++
 		_, err := stranger.WriteToUDPAddrPort(rtpBytes(false, 0, f.seq+1, 0, 8, make([]byte, 160)), f.to) // its numbers, not its SSRC
 		must(t, err)
 		f.sayFrom(after, "x", 1)
@@ -41,6 +43,9 @@ func TestNATPortChangesWhileParked(t *testing.T) {
 		defer f.port.mu.Unlock()
 		return f.port.latch.target == addrOf(after)
 	})
+	if said > 2*sampleEvery {
+		t.Errorf("it took %d packets: one in %d passes the filter, and then all", said, sampleEvery)
+	}
 	if !reaches(f, after) {
 		t.Error("music did not follow")
 	}

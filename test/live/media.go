@@ -12,6 +12,9 @@ import (
 	"parkd/internal/rtpmusic/codec"
 )
 
+// SSRC is that of every stream that phones send.
+const SSRC = 0x70686f6e
+
 // Media is the RTP socket of a call.
 type Media struct {
 	p     *Phone
@@ -257,7 +260,7 @@ func (m *Media) send(pt uint8, ts uint32, marker bool, payload []byte) {
 	}
 	b = binary.BigEndian.AppendUint16(b, m.seq)
 	b = binary.BigEndian.AppendUint32(b, ts)
-	b = binary.BigEndian.AppendUint32(b, 0x70686f6e)
+	b = binary.BigEndian.AppendUint32(b, SSRC)
 	to := m.Remote
 	m.mu.Unlock()
 	_, _ = m.conn.WriteToUDPAddrPort(append(b, payload...), to) // a closed socket sends nothing

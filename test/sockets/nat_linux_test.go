@@ -41,7 +41,7 @@ func TestLampsBehindNAT(t *testing.T) {
 		enter(t)
 		return
 	}
-	behind := newNAT(t)
+	_, behind := newNAT(t)
 	a, b := newSite(t), newSite(t)
 	confA, confB := a.at(keeping, "1s"), b.at(forgetful, "0s")
 	type watcher struct {
@@ -191,9 +191,9 @@ func (n *namespace) sh(script string) {
 }
 
 // newNAT puts a masquerading router with a short memory between this process's
-// network and one for phones, which it returns.
-func newNAT(t *testing.T) (phones *namespace) {
-	nat := newNamespace(t)
+// network and one for phones.
+func newNAT(t *testing.T) (nat, phones *namespace) {
+	nat = newNamespace(t)
 	phones = newNamespace(t)
 	out, err := exec.Command("sh", "-ec", strings.NewReplacer("NAT", nat.path, "OUT", keeping, "TWO", forgetful).Replace(`
 ip link set lo up
@@ -227,5 +227,5 @@ ip link set lo up
 ip addr add PHONE/24 dev phone0
 ip link set phone0 up
 ip route add default via IN`))
-	return phones
+	return nat, phones
 }
