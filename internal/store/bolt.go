@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 )
@@ -84,7 +83,7 @@ type durable struct {
 	mu sync.RWMutex
 	// guarded by mu, as is the writer's debt; written by the writer alone, who
 	// reads them without
-	m map[string]stored
+	*copies
 }
 
 // Open opens the store in a directory, which exists. The file in it never
@@ -122,6 +121,7 @@ func Open(dir string, o BoltOptions) (*Bolt, error) {
 		ended:   make(chan struct{}),
 		group:   newGroup(),
 		writer:  writer{owed: debt{}, spare: newGroup()},
+		values:  durable{copies: newCopies()},
 	}
 	if err := b.begin(); err != nil {
 		b.release()
@@ -179,18 +179,9 @@ func (b *Bolt) Load(prefix string) (map[string][]byte, error) {
 	if closed {
 		return nil, ErrClosed
 	}
-	found := map[string][]byte{}
 	b.values.mu.RLock()
-	for k, v := range b.values.m {
-		if strings.HasPrefix(k, prefix) {
-			found[k] = v.value
-		}
-	}
-	b.values.mu.RUnlock()
-	for k, v := range found {
-		found[k] = append([]byte{}, v...)
-	}
-	return found, nil
+	defer b.values.mu.RUnlock()
+	return b.values.load(prefix), nil
 }
 
 // Epoch implements Store: it counts the times that the file was opened. It is

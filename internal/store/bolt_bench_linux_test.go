@@ -64,9 +64,11 @@ func populated(b *testing.B, n int) (dir string, ids []string) {
 	r := rand.New(rand.NewPCG(1, 1))
 	var all sync.WaitGroup
 	for i := range n {
-		ids = append(ids, fmt.Sprintf("70%d/call/%016x", i%20, r.Uint64()))
+		key, tag := tagged(r)
+		ids = append(ids, key)
 		all.Add(1)
-		s.Append(Batch{Put: map[string][]byte{ids[i]: make([]byte, 2048)}}, func(err error) { must(b, err); all.Done() })
+		value := slices.Concat(record(i, tag), record(r.IntN(n), tag), record(r.IntN(n), tag))
+		s.Append(Batch{Put: map[string][]byte{key: value}}, func(err error) { must(b, err); all.Done() })
 		if i%100 == 0 {
 			all.Wait()
 		}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"slices"
 	"strconv"
@@ -45,7 +44,6 @@ func (b *Bolt) begin() error {
 	}
 	w := &b.writer
 	w.format, w.txid, w.named = b.options.schema.format, 0, true
-	b.values.m = map[string]stored{}
 	if c == nil {
 		w.anew = true
 		b.follow(0)
@@ -118,7 +116,7 @@ func (b *Bolt) adopt(c *contents) {
 	case c.pages > compactSize/pageSize && c.used < c.pages/compactShare:
 		w.anew = true
 	}
-	b.values.m, w.last = c.values, c.last
+	b.values.copies, w.last = copiesOf(c.values), c.last
 	if c.format > 0 {
 		w.format = c.format
 	}
@@ -205,7 +203,7 @@ func (b *Bolt) remade(aside string) {
 		r.SetAside = aside
 	}
 	if w.why != nil {
-		r.Salvaged = len(b.values.m)
+		r.Salvaged = b.values.len()
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -225,11 +223,14 @@ func (b *Bolt) fill(tx *bbolt.Tx) error {
 		return err
 	}
 	data.FillPercent = 1
-	w := &b.writer
-	w.keys, w.buffer = slices.AppendSeq(w.keys[:0], maps.Keys(b.values.m)), w.buffer[:0]
-	slices.SortFunc(w.keys, func(k, l string) int { return cmp.Compare(b.values.m[k].number, b.values.m[l].number) })
+	w, all := &b.writer, b.values.copies
+	w.keys, w.buffer = slices.AppendSeq(w.keys[:0], all.keys()), w.buffer[:0]
+	number := func(k string) uint64 { n, _ := all.number(k); return n }
+	slices.SortFunc(w.keys, func(k, l string) int { return cmp.Compare(number(k), number(l)) })
+	var value []byte
 	for _, k := range w.keys {
-		if err := w.put(data, b.values.m[k].number, k, b.values.m[k].value); err != nil {
+		value = all.get(value[:0], k)
+		if err := w.put(data, number(k), k, value); err != nil {
 			return err
 		}
 	}
@@ -277,7 +278,7 @@ func (b *Bolt) migrate() error {
 	if failed == nil {
 		return err // the medium fails
 	}
-	b.values.m = map[string]stored{} // nobody knows what they mean
+	b.values.copies = newCopies() // nobody knows what they mean
 	w.anew, w.why, w.lost = true, fmt.Errorf("%w: format %d: %w", ErrDamaged, from, failed), 0
 	return b.pay()
 }
@@ -302,6 +303,6 @@ func (b *Bolt) reread() error {
 		return err
 	}
 	c := readContents(b.writer.file.file, info.Size())
-	b.values.m, b.writer.last = c.values, c.last
+	b.values.copies, b.writer.last = copiesOf(c.values), c.last
 	return c.fault
 }

@@ -43,9 +43,8 @@ func (b *Bolt) later(batch Batch) {
 	b.values.mu.RLock()
 	defer b.values.mu.RUnlock()
 	for _, k := range batch.Del {
-		_, there := b.values.m[k]
 		_, coming := b.writer.owed[k]
-		if debt[k] == nil && !there && !coming {
+		if debt[k] == nil && !b.values.has(k) && !coming {
 			delete(debt, k)
 		}
 	}

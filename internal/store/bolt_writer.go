@@ -68,6 +68,7 @@ type writer struct {
 // next gathers. What could not be written is tried again.
 func (b *Bolt) run() {
 	defer close(b.ended)
+	b.pack() // what was read from the file
 	for {
 		b.wait()
 		g := b.take()
@@ -135,8 +136,7 @@ func (b *Bolt) write() {
 	// bounded, however long the disk is full.
 	b.values.mu.Lock()
 	maps.DeleteFunc(b.writer.owed, func(k string, v []byte) bool {
-		_, there := b.values.m[k]
-		return v == nil && !there
+		return v == nil && !b.values.has(k)
 	})
 	b.values.mu.Unlock()
 	late := time.AfterFunc(b.options.patience, b.late)
@@ -161,6 +161,7 @@ func (b *Bolt) outcome(err error) {
 	}
 	b.mu.Unlock()
 	b.reports.run()
+	b.pack()
 }
 
 // turn notes why not all that was reported is durable. mu is held.
@@ -238,14 +239,24 @@ func (b *Bolt) commit() error {
 	defer b.values.mu.Unlock()
 	for n, k := range w.keys {
 		if v := w.owed[k]; v == nil {
-			delete(b.values.m, k)
+			b.values.delete(k)
 		} else {
-			b.values.m[k] = stored{v, first + uint64(n)}
+			b.values.put(k, v, first+uint64(n))
 		}
 	}
 	clear(w.owed)
 	w.forget()
 	return nil
+}
+
+// pack packs the copies of what was written: after it was reported, so that nobody
+// waits for that.
+func (b *Bolt) pack() {
+	for more := len(b.values.plain) > 0; more; {
+		b.values.mu.Lock()
+		more = b.values.copies.pack()
+		b.values.mu.Unlock()
+	}
 }
 
 // forget lets go of what only a transaction needed.
@@ -272,8 +283,8 @@ func (b *Bolt) change(tx *bbolt.Tx, first uint64) error {
 	data.FillPercent = 1 // nothing is ever put between two records
 	w.buffer = w.buffer[:0]
 	for n, k := range w.keys {
-		if old, there := b.values.m[k]; there {
-			if err := data.Delete(numbered(old.number)); err != nil {
+		if old, there := b.values.number(k); there {
+			if err := data.Delete(numbered(old)); err != nil {
 				return err
 			}
 		}

@@ -1,9 +1,6 @@
 package store
 
-import (
-	"strings"
-	"sync"
-)
+import "sync"
 
 // Memory is a Store whose bytes last as long as the process, for tests and for
 // those who want no disk. A batch is durable, and its done has been called,
@@ -19,7 +16,7 @@ type medium struct {
 	reports *reports
 
 	mu     sync.Mutex // guards everything below
-	values map[string][]byte
+	values *copies
 	epoch  uint64 // of the newest handle
 	closed bool   // the newest handle is
 	broken error  // why nothing can be written now
@@ -28,7 +25,7 @@ type medium struct {
 
 // NewMemory returns an empty store.
 func NewMemory() *Memory {
-	m := &medium{reports: newReports(), values: map[string][]byte{}, debt: debt{}}
+	m := &medium{reports: newReports(), values: newCopies(), debt: debt{}}
 	return m.open()
 }
 
@@ -90,12 +87,14 @@ func (m *medium) write(epoch uint64, b Batch) error {
 func (m *medium) pay() {
 	for k, v := range m.debt {
 		if v == nil {
-			delete(m.values, k)
+			m.values.delete(k)
 		} else {
-			m.values[k] = v
+			m.values.put(k, v, 0)
 		}
 	}
 	clear(m.debt)
+	for m.values.pack() {
+	}
 }
 
 // Load implements Store.
@@ -106,13 +105,7 @@ func (m *Memory) Load(prefix string) (map[string][]byte, error) {
 	if d.closed && m.epoch == d.epoch {
 		return nil, ErrClosed
 	}
-	found := map[string][]byte{}
-	for k, v := range d.values {
-		if strings.HasPrefix(k, prefix) {
-			found[k] = append([]byte{}, v...)
-		}
-	}
-	return found, nil
+	return d.values.load(prefix), nil
 }
 
 // Epoch implements Store.
