@@ -51,6 +51,9 @@ const (
 	// at 50 packets a second they are a day.
 	lateRolls = 66
 	lateTries = 16 // sources for which that is done in vain before the context is made anew
+	// lateFull is for how many packets in vain that is done each time, and then for one
+	// in lateRolls: a flood of forged ones would cost its reader that many times more.
+	lateFull = 64
 )
 
 // NewReceiver makes a Receiver of a crypto-suite's name and the peer's keys, one at
@@ -152,13 +155,16 @@ func (r *Receiver) open(b []byte, ssrc uint32) ([]byte, error) {
 	if r.late == nil {
 		return r.ctx.DecryptRTP(b, b, &r.header)
 	}
-	if r.tried == lateTries { // nothing was opened: nothing is lost
-		r.ctx, r.tried = r.late(), 0
+	if r.tried++; r.tried%lateTries == 0 { // nothing was opened: nothing is lost
+		r.ctx = r.late()
 	}
-	r.tried++
+	rolls := uint32(lateRolls)
+	if r.tried > lateFull && r.tried%lateRolls != 0 {
+		rolls = 1
+	}
 	trial := make([]byte, len(b)) // AES-GCM wipes what does not fit
 	var first error
-	for roll := range uint32(lateRolls) {
+	for roll := range rolls {
 		r.ctx.SetROC(ssrc, roll)
 		out, err := r.ctx.DecryptRTP(trial[:0], b, &r.header)
 		if err == nil {

@@ -265,6 +265,38 @@ func TestLate(t *testing.T) {
 	}
 }
 
+// TestLateInAFlood: looking for the round of a stream that is in a later one takes no
+// more of whoever is flooded with forged packets than twice what refusing them does; the
+// stream is found all the same.
+func TestLateInAFlood(t *testing.T) {
+	for _, name := range names {
+		t.Run(name, func(t *testing.T) {
+			r := receiver(t, name, true)
+			forged := protectRTP(name, make([]byte, 44), voice(1000, 5), 0)
+			made := testing.AllocsPerRun(100*lateRolls, func() {
+				_, _ = r.RTP(bytes.Clone(forged))
+			})
+			r = receiver(t, name, false)
+			least := testing.AllocsPerRun(100*lateRolls, func() {
+				_, _ = r.RTP(bytes.Clone(forged))
+			})
+			if made > 2*least {
+				t.Errorf("%v allocations for each forged packet, %v where nothing is looked for", made, least)
+			}
+			r = receiver(t, name, true)
+			for range 1000 {
+				_, _ = r.RTP(bytes.Clone(forged))
+			}
+			for i := range uint16(lateRolls) {
+				if _, err := r.RTP(protectRTP(name, keyOf(name), voice(7, i), 40)); err == nil {
+					return
+				}
+			}
+			t.Error("the stream is not found")
+		})
+	}
+}
+
 // TestManySources: a peer that changes its SSRC with every packet takes no more
 // memory than some.
 func TestManySources(t *testing.T) {
