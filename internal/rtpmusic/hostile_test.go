@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"parkd/internal/rtpmusic/codec"
+	"parkd/internal/rtpmusic/packet"
 )
 
 // Whoever describes a port of ours as their own would have what is relayed go round for
@@ -123,6 +124,38 @@ func TestNoiseIsNotLost(t *testing.T) {
 			if r := c.blocks()[0]; r.TotalLost != 0 || r.FractionLost != 0 {
 				t.Errorf("%+v, and nothing was lost", r)
 			}
+		}
+	})
+}
+
+// Datagrams of any length do no harm, and what does not fit is not passed on in part.
+func TestLengths(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, a, b := pair(t)
+		defer w.e.Close()
+		a.port.Set(a.session(codec.PCMU, 0))
+		b.port.Set(b.session(codec.PCMU, 0))
+		Bridge(a.port, b.port)
+		whole := []int{0, 1, 160, 1600, maxDatagram - 1 - packet.HeaderSize}
+		for _, n := range append(whole, maxDatagram-packet.HeaderSize, 9000, 65000) {
+			a.say(make([]byte, n))
+		}
+		synctest.Wait()
+		var passed []int
+		for _, p := range b.received() {
+			passed = append(passed, len(p.Payload))
+		}
+		if !slices.Equal(passed, whole) {
+			t.Errorf("passed on %d, want %d", passed, whole)
+		}
+		for n := range 24 {
+			for _, first := range []string{"\x80\x00", "\x80\xC8", "\xBF\x65", "\x00\x01", "\x16\xFE"} { // RTP, RTCP, all its options, STUN, DTLS
+				_, _ = a.conn.WriteToUDPAddrPort(append([]byte(first), make([]byte, 22)...)[:n], a.to)
+			}
+		}
+		synctest.Wait()
+		if st := w.e.Stats(); st.Invalid < 90 {
+			t.Errorf("stats %+v", st)
 		}
 	})
 }

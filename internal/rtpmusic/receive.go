@@ -41,6 +41,10 @@ type reader struct {
 func (r *reader) take(p *Port, b []byte, from netip.AddrPort) {
 	r.now, r.data, r.peer, r.moved, r.noise = r.e.now(), b, nil, netip.AddrPort{}, false
 	r.digits = r.digits[:0]
+	if len(b) == maxDatagram { // more than that, it may be, and cut short
+		r.count.invalid.Add(1)
+		return
+	}
 	if p.lock != nil {
 		if b = p.lock.open(b, r.now); b == nil {
 			r.count.forged.Add(1)

@@ -12,7 +12,7 @@ const (
 	framePtime  = 20   // ms of a usual packet
 	maxPtime    = 60   // ms of the longest packet of music
 	ptimeStep   = 10   // ms
-	maxDatagram = 2048 // octets of the longest packet that is read or relayed
+	maxDatagram = 2048 // octets: longer than any packet that is read or relayed
 )
 
 // out is the one RTP stream that a port sends, whoever's sound is in it.
