@@ -25,6 +25,7 @@ const (
 type press struct {
 	code uint8
 	long time.Duration
+	sent int // packets
 }
 
 // Press sends a key to the peer as telephone-events of so long (RFC 4733), after
@@ -39,7 +40,7 @@ func (p *Port) Press(digit byte, long time.Duration) bool {
 		return false
 	}
 	longest := min(keyLongest, 0xFFFF*time.Second/time.Duration(p.session.eventClock()))
-	p.keys = append(p.keys, press{code, min(max(long, keyShortest), longest)})
+	p.keys = append(p.keys, press{code: code, long: min(max(long, keyShortest), longest)})
 	if !p.pressing {
 		p.pressing = true
 		p.e.wg.Go(p.pressAll)
@@ -64,13 +65,12 @@ func (p *Port) presses() bool { return p.peer != nil && p.out.ready && p.session
 func (p *Port) pressAll() {
 	ticker := time.NewTicker(keyStep)
 	defer ticker.Stop()
-	for n := 0; ; n++ {
-		pause, more := p.pressStep(n)
+	for {
+		pause, more := p.pressStep()
 		if !more {
 			return
 		}
 		if pause {
-			n = -1
 			ticker.Reset(keyPause)
 		}
 		select {
@@ -84,16 +84,17 @@ func (p *Port) pressAll() {
 	}
 }
 
-// pressStep sends the n-th packet of the first key that waits. pause says that this
+// pressStep sends the next packet of the first key that waits. pause says that this
 // was its last one; without more there is nothing left to do.
-func (p *Port) pressStep(n int) (pause, more bool) {
+func (p *Port) pressStep() (pause, more bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed || !p.presses() || len(p.keys) == 0 {
 		p.keys, p.pressing = nil, false
 		return false, false
 	}
-	o, k := &p.out, p.keys[0]
+	o, k, n := &p.out, p.keys[0], p.keys[0].sent
+	p.keys[0].sent++
 	now := p.e.now()
 	if n == 0 {
 		o.keyTS, o.keyLead = o.resume(now)

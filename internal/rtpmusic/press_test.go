@@ -117,6 +117,28 @@ func keyedStream(t *testing.T, got []heardPacket, pt uint8) {
 	}
 }
 
+// A key that is pressed in a new bridge, before the sender of those of the former one has
+// noticed its end, is sent as any other.
+func TestPressInTheNextBridge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, a, b := pair(t)
+		defer w.e.Close()
+		c := w.phone("10.0.0.4:4000")
+		for _, f := range []*phone{a, b, c} {
+			f.port.Set(f.session(codec.PCMU, 0))
+		}
+		Bridge(a.port, b.port)
+		b.port.Press('1', time.Second)
+		time.Sleep(510 * time.Millisecond)
+		Bridge(c.port, b.port)
+		b.port.Press('2', 200*time.Millisecond)
+		time.Sleep(time.Second)
+		if got := keysIn(b.received(), 101); len(got) != 2 || got[0][0] != '1' || got[1] != "2 200" {
+			t.Errorf("the phone heard %v", got)
+		}
+	})
+}
+
 func TestPressIsBounded(t *testing.T) {
 	for _, c := range []struct {
 		name  string
