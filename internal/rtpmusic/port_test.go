@@ -209,7 +209,7 @@ func TestOpenWithManyTaken(t *testing.T) {
 // TestPortableSockets runs the readers and timers of systems other than Linux on
 // sockets of this one.
 func TestPortableSockets(t *testing.T) {
-	e := NewEngine(Config{Ports: [2]uint16{20000, 20100}, Listen: func(a netip.AddrPort) (Conn, error) {
+	e := NewEngine(Config{Ports: [2]uint16{20000, 29999}, Listen: func(a netip.AddrPort) (Conn, error) {
 		return net.ListenUDP("udp", net.UDPAddrFromAddrPort(a))
 	}})
 	defer e.Close()
