@@ -18,6 +18,7 @@ type Session struct {
 	Codec  string         // PCMU, PCMA or G722, in both directions
 	PT     uint8          // payload type to send Codec with
 	RecvPT uint8          // and to receive it with
+	Also   [2]Format      // the peer may send these instead at any time
 
 	EventPT     uint8 // payload type to send telephone-events with; 0 = none
 	EventRecvPT uint8 // and to receive them with; 0 = none
@@ -33,6 +34,28 @@ type Session struct {
 	Recv  bool // the peer may send: what it sends is relayed
 
 	Secured sdp.Secured // by SRTP, both ways; the zero Secured: in the clear
+}
+
+// Format is a codec and its payload type; the zero Format is none.
+type Format struct {
+	Codec string
+	PT    uint8
+}
+
+// heard is the codec of what the peer sends with a payload type; "" for any other.
+func (s *Session) heard(pt uint8) string {
+	if pt == s.RecvPT {
+		return s.Codec
+	}
+	for _, f := range s.Also {
+		if f.Codec != "" && pt == f.PT {
+			return f.Codec
+		}
+	}
+	if pt == s.PT { // some peers send with the number that they told us to use
+		return s.Codec
+	}
+	return ""
 }
 
 // Port is a UDP port with one peer.
@@ -117,7 +140,7 @@ func (p *Port) Set(s Session) {
 	}
 	before := &p.session
 	again := s.Remote == before.Remote && s.RTCP == before.RTCP && s.Mux == before.Mux
-	p.session = s
+	p.session, p.inbox.codec = s, s.Codec
 	p.secure(s.Secured)
 	p.latch.set(s.Remote, Latch(p.e.latch.Load()), p.e.now())
 	p.music.pass(p.e.tick()) // in the former codec

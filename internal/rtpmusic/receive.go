@@ -10,6 +10,7 @@ import (
 // inbox is what a port knows of the packets of its peer.
 type inbox struct {
 	keys   packet.Keys
+	codec  string // of the last sound
 	digits []byte // pressed, not yet told
 	onKey  func(byte)
 	idle   uint8 // packets read since somebody listened; modulo 256
@@ -83,9 +84,9 @@ func (r *reader) takeRTP(p *Port, from netip.AddrPort) {
 		r.count.invalid.Add(1)
 		return
 	}
-	// Some peers send with the number that they told us to use.
 	r.event = h.PayloadType != 0 && (h.PayloadType == s.EventRecvPT || h.PayloadType == s.EventPT)
-	if !r.event && h.PayloadType != s.RecvPT && h.PayloadType != s.PT {
+	sound := s.heard(h.PayloadType)
+	if !r.event && sound == "" {
 		r.count.invalid.Add(1)
 		if p.latch.known(from) { // comfort noise, say
 			p.listened(r)
@@ -125,6 +126,7 @@ func (r *reader) takeRTP(p *Port, from netip.AddrPort) {
 			p.inbox.digits = p.inbox.keys.Event(p.inbox.digits, h.SSRC, h.Timestamp, h.Marker, ev, r.now)
 		}
 	} else {
+		p.inbox.codec = sound
 		p.inbox.digits = p.inbox.keys.Audio(p.inbox.digits, r.now)
 	}
 	if p.peer != nil {
@@ -152,7 +154,7 @@ func (p *Port) collided(from netip.AddrPort, now time.Duration) {
 // relay has the packet passed on, if p is bridged and may send.
 func (r *reader) relay(p *Port) {
 	if s := &p.session; p.peer != nil && s.Recv {
-		r.peer, r.codec, r.clock = p.peer, s.Codec, s.eventClock()
+		r.peer, r.codec, r.clock = p.peer, p.inbox.codec, s.eventClock()
 	}
 }
 

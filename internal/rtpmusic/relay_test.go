@@ -156,6 +156,53 @@ func TestSenderBeginsAnew(t *testing.T) {
 	}
 }
 
+// A peer that was offered several codecs, and took more than one, changes from one to
+// another as it likes (RFC 3264 5.1); keys and comfort noise change nothing.
+func TestBridgeOfOneWhoChangesCodecs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, a, b := pair(t)
+		defer w.e.Close()
+		s := a.session(codec.PCMU, 0)
+		s.Also = [2]Format{{codec.PCMA, 8}, {codec.G722, 9}}
+		a.port.Set(s)
+		b.port.Set(b.session(codec.PCMU, 0))
+		Bridge(a.port, b.port)
+		sound := map[uint8][]byte{}
+		for pt, name := range map[uint8]string{0: codec.PCMU, 8: codec.PCMA, 9: codec.G722} {
+			sound[pt] = codec.AppendSilence(nil, name, 160)
+		}
+		order := []uint8{0, 8, 0, 9, 9, 13, 9, 8, 8, 101, 8}
+		during(len(order), func(i int) {
+			if a.pt = order[i]; a.pt == 13 || a.pt == 101 {
+				a.say([]byte{5, 0x80, 0, 160})
+			} else {
+				a.say(sound[a.pt])
+			}
+		})
+		got := b.received()
+		oneStream(t, got)
+		var heard []uint8
+		for _, p := range got {
+			heard = append(heard, p.PayloadType)
+		}
+		if want := []uint8{0, 0, 0, 0, 0, 0, 0, 0, 101, 0}; !bytes.Equal(heard, want) {
+			t.Errorf("heard %d, want %d", heard, want)
+		}
+		for i, p := range got {
+			if p.PayloadType == 0 {
+				for _, v := range codec.NewDecoder(codec.PCMU).Decode(nil, p.Payload) {
+					if v > 300 || v < -300 {
+						t.Fatalf("packet %d has %d of silence", i, v)
+					}
+				}
+			}
+		}
+		if st := w.e.Stats(); st.Invalid != 1 {
+			t.Errorf("stats %+v", st)
+		}
+	})
+}
+
 func TestBridgeToPeerOnHold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, a, b := pair(t)

@@ -81,24 +81,28 @@ func (r Remote) Accept(l Local) (Agreed, error) {
 		return Agreed{}, err
 	}
 	ours, event := l.offered()
-	for _, c := range r.Codecs {
-		mine, ok := find(ours, c.Name)
-		if !ok {
-			continue
-		}
-		ev := r.Event
-		if event.PT == 0 {
-			ev = Event{}
-		}
-		a := r.agreed(l, c, ev)
-		a.RecvPT, a.Secured = mine.PT, secured
-		a.reports(r, l, r.RTCPMux && l.offersMux())
-		if ev.PT != 0 {
-			a.RecvEvent = event
-		}
-		return a, nil
+	common := slices.DeleteFunc(slices.Clone(r.Codecs), func(c Codec) bool {
+		_, ok := find(ours, c.Name)
+		return !ok
+	})
+	if len(common) == 0 {
+		return Agreed{}, fmt.Errorf("%w: answered %v", ErrNoCodec, r.formats())
 	}
-	return Agreed{}, fmt.Errorf("%w: answered %v", ErrNoCodec, r.formats())
+	ev := r.Event
+	if event.PT == 0 {
+		ev = Event{}
+	}
+	a := r.agreed(l, common[0], ev)
+	mine, _ := find(ours, common[0].Name)
+	a.RecvPT, a.Secured = mine.PT, secured
+	for i, c := range common[1:] { // three codecs at most
+		a.Also[i], _ = find(ours, c.Name)
+	}
+	a.reports(r, l, r.RTCPMux && l.offersMux())
+	if ev.PT != 0 {
+		a.RecvEvent = event
+	}
+	return a, nil
 }
 
 // protected chooses by which line of an offer the stream is protected; the zero

@@ -169,13 +169,16 @@ func (e Elsewhere) IsZero() bool { return e == Elsewhere{} }
 
 // Agreed is the outcome of an offer and its answer.
 type Agreed struct {
-	Codec     Codec // PT is the number to send with, the peer's
-	RecvPT    uint8 // the number that the peer will send with
-	Event     Event // telephone-event to send with
-	RecvEvent Event // telephone-event that the peer will send with
-	Ptime     int   // ms of a packet that we send
-	Send      bool  // we may send
-	Recv      bool  // the peer may send
+	Codec  Codec // PT is the number to send with, the peer's
+	RecvPT uint8 // the number that the peer will send with
+	// Also is what it may send instead at any time, with its numbers: it has answered an
+	// offer of ours with more than one codec (RFC 3264 5.1).
+	Also      [2]Codec `json:",omitzero"`
+	Event     Event    // telephone-event to send with
+	RecvEvent Event    // telephone-event that the peer will send with
+	Ptime     int      // ms of a packet that we send
+	Send      bool     // we may send
+	Recv      bool     // the peer may send
 	Remote    netip.AddrPort
 	RTCP      netip.AddrPort // where the peer receives RTCP; unset: nowhere
 	RTCPMux   bool           `json:",omitempty"` // on the port of RTP, both ways (RFC 5761)

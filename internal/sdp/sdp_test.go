@@ -333,6 +333,8 @@ func TestAccept(t *testing.T) {
 			Agreed{Codec: pcmu, RecvPT: 0, Event: Event{101, 8000}, RecvEvent: Event{101, 8000}, Ptime: 20, Send: true, Recv: true}, nil},
 		{"the peer's own numbers", "m=audio 4000 RTP/AVP 96 97\na=rtpmap:96 G722/8000\na=rtpmap:97 telephone-event/8000\na=ptime:30",
 			Agreed{Codec: Codec{"G722", 96, 8000}, RecvPT: 9, Event: Event{97, 8000}, RecvEvent: Event{101, 8000}, Ptime: 30, Send: true, Recv: true}, nil},
+		{"more than one", "m=audio 4000 RTP/AVP 8 0 96\na=rtpmap:96 G722/8000",
+			Agreed{Codec: pcmu, RecvPT: 0, Also: [2]Codec{g722}, Ptime: 20, Send: true, Recv: true}, nil},
 		{"no keys", "m=audio 4000 RTP/AVP 0\na=recvonly", Agreed{Codec: pcmu, Ptime: 20, Send: true}, nil},
 		{"held", "m=audio 4000 RTP/AVP 0\nc=IN IP4 0.0.0.0", Agreed{Codec: pcmu, Ptime: 20, Recv: true}, nil},
 		{"not offered", "m=audio 4000 RTP/AVP 8", Agreed{}, ErrNoCodec},

@@ -61,8 +61,12 @@ type port struct {
 
 // Set implements leg.Port.
 func (p *port) Set(a sdp.Agreed) {
+	var also [2]rtpmusic.Format
+	for i, c := range a.Also {
+		also[i] = rtpmusic.Format{Codec: c.Name, PT: c.PT}
+	}
 	p.Port.Set(rtpmusic.Session{
-		Remote: a.Remote, Codec: a.Codec.Name, PT: a.Codec.PT, RecvPT: a.RecvPT,
+		Remote: a.Remote, Codec: a.Codec.Name, PT: a.Codec.PT, RecvPT: a.RecvPT, Also: also,
 		EventPT: a.Event.PT, EventRecvPT: a.RecvEvent.PT, EventClock: a.Event.Clock,
 		Ptime: a.Ptime, Send: a.Send, Recv: a.Recv, Secured: a.Secured,
 		RTCP: a.RTCP, Mux: a.RTCPMux,
