@@ -20,6 +20,7 @@ type rawSocket struct {
 	fd       int
 	v6       bool
 	fixed    bool   // bound to one address, not to all
+	whole    bool   // IPv4: its packets are not cut up; see keepWhole
 	scope    uint32 // of that address if it is an IPv6 one of a link
 	joined   bool
 	watching bool
@@ -66,6 +67,7 @@ func (p *Port) bind(addr netip.AddrPort) error {
 		p.e.marked(unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_TOS, p.e.trafficClass()))
 	}
 	s.fd = fd
+	s.keepWhole()
 	p.sock = s
 	s.poller = p.e.pollers[p.e.next.Add(1)%uint32(len(p.e.pollers))]
 	if err = s.poller.add(p, s); err != nil {
@@ -103,10 +105,35 @@ func (s *rawSocket) send(b []byte) error {
 	return s.again(b, s.sendto(b))
 }
 
+// keepWhole has the system refuse what is too long for its path, and so would have to be
+// cut up: music never is. The packets are those that it sends anyway where it finds out
+// what a path takes (DF is set, RFC 1191 3), but for the identification, which may be
+// any then (RFC 6864 4.1) and is 0. Else it takes a random number and memory that is
+// cold, for each packet of a socket that is not joined: a tenth of what that costs.
+func (s *rawSocket) keepWhole() {
+	if s.v6 { // has no such number but in fragments
+		return
+	}
+	if v, err := unix.GetsockoptInt(s.fd, unix.IPPROTO_IP, unix.IP_MTU_DISCOVER); err != nil || v != unix.IP_PMTUDISC_WANT {
+		return // somebody has chosen otherwise: net.ipv4.ip_no_pmtu_disc
+	}
+	s.whole = unix.SetsockoptInt(s.fd, unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_DO) == nil
+}
+
+// cut undoes it for good, as voice of a bridge may be as long as its sender likes.
+func (s *rawSocket) cut() {
+	s.whole = false
+	_ = unix.SetsockoptInt(s.fd, unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_WANT) // what it was
+}
+
 // again returns what became of a packet that was sent once.
 func (s *rawSocket) again(b []byte, err unix.Errno) error {
 	if err == unix.ECONNREFUSED && s.joined {
 		// It told of an earlier packet; this one was not sent.
+		err = s.sendto(b)
+	}
+	if err == unix.EMSGSIZE && s.whole { // this packet, or an earlier one
+		s.cut()
 		err = s.sendto(b)
 	}
 	if err != 0 {
