@@ -291,9 +291,10 @@ func (e *Engine) spare() *counters {
 	return &e.readers[e.next.Add(1)%uint32(len(e.readers))]
 }
 
-// pacerFill is how many streams a sender gets before the next one is used: a
-// thread that wakes each millisecond costs as much as some forty streams.
-const pacerFill = 1000
+// pacerFill is how many streams a sender gets before the next one is used: a third to
+// half of a core. Two that send at once cost more a packet than one, since each has
+// what is shared from the other's memory.
+const pacerFill = 3000
 
 // pacer returns the sender for one more stream.
 func (e *Engine) pacer() *pacer {
