@@ -41,7 +41,7 @@ var (
 // (RFC 3711 3.4) and the tag of AES-GCM of sixteen (RFC 7714 13.2).
 const Overhead = 20
 
-// suite is what a crypto-suite (RFC 4568 6.2, RFC 7714 14.2) is made of.
+// suite is what a crypto-suite (RFC 4568 6.2, RFC 7714 14.1) is made of.
 type suite struct {
 	profile   srtp.ProtectionProfile
 	key, salt int // octets
