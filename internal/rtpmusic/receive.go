@@ -142,10 +142,10 @@ func (r *reader) takeRTP(p *Port, from netip.AddrPort) {
 // accident that another SSRC of ours ends; and what comes from there under that too is
 // ours, in a loop.
 func (p *Port) collided(from netip.AddrPort, now time.Duration) {
-	if from == p.reports.clash || !p.latch.known(from) {
+	if p.reports.clashed || !p.latch.known(from) {
 		return
 	}
-	p.reports.clash = from
+	p.reports.clashed = true
 	p.leaveStream(now)
 	p.anew()
 	p.replaced()

@@ -39,7 +39,7 @@ type reports struct {
 	heard  quality       // as the peer says
 	parted bool          // the peer has sent a BYE
 
-	clash netip.AddrPort // who sent under our SSRC (RFC 3550 8.2)
+	clashed bool // the peer has sent under our SSRC, once (RFC 3550 8.2)
 }
 
 // cnameSize is the length of a CNAME: 96 random bits in base64 (RFC 7022 5).
