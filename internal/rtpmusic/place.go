@@ -46,6 +46,7 @@ const (
 	placeWarn   = PlaceBlock / 2 // how near to the ceiling a new Place is asked for
 	placeSpread = 1024           // that much earlier at most: calls of one restart are not to ask together
 	placeAgain  = 512            // packets after which it is asked for again
+	placeEvery  = time.Second    // more often it is not asked for, whatever a peer sends
 )
 
 // Place raises the ceiling and returns the place to be kept. Whoever calls it keeps
@@ -113,8 +114,14 @@ func (p *Port) near() {
 	p.replaced()
 }
 
-// replaced has it told that there is a new Place.
+// replaced has it told that there is a new Place: each is a record that is written. Where
+// that was a moment ago, the next visit tells it.
 func (p *Port) replaced() {
+	now := p.e.now()
+	if p.unasked = p.asked != 0 && now-p.asked < placeEvery; p.unasked {
+		return
+	}
+	p.asked = max(now, 1)
 	if p.onPlace != nil {
 		p.e.wg.Go(p.onPlace)
 	}

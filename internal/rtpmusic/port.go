@@ -81,6 +81,8 @@ type Port struct {
 	spent   sdp.Key      // of ours, the last that was given up
 	before  packet.Press // the last one before the bridge, which is none of peer's business
 	onPlace func()
+	asked   time.Duration // when onPlace was called last; 0 = never
+	unasked bool          // it is to be called again
 
 	control *control // of RTCP; nil = none. Set at the first of Resume, RTCPPort and Set
 	reports reports
@@ -196,6 +198,9 @@ func (p *Port) visit() time.Duration {
 		return 0
 	}
 	p.music.pass(p.e.tick())
+	if p.unasked {
+		p.replaced()
+	}
 	p.report()
 	return untilReport(false)
 }

@@ -13,7 +13,8 @@ type inbox struct {
 	codec  string // of the last sound
 	digits []byte // pressed, not yet told
 	onKey  func(byte)
-	idle   uint8 // packets read since somebody listened; modulo 256
+	paid   time.Duration // up to when keys have been told of: see bound
+	idle   uint8         // packets read since somebody listened; modulo 256
 }
 
 // reader reads ports, one packet at a time. A port has one reader, which owns
@@ -121,6 +122,7 @@ func (r *reader) takeRTP(p *Port, from netip.AddrPort) {
 	} else if !p.out.joined && p.out.ready && from == p.latch.target {
 		p.out.joined = p.sock.join(true)
 	}
+	waiting := len(p.inbox.digits)
 	if r.event {
 		if ev, ok := packet.ParseEvent(h.Payload); ok {
 			p.inbox.digits = p.inbox.keys.Event(p.inbox.digits, h.SSRC, h.Timestamp, h.Marker, ev, r.now)
@@ -129,6 +131,7 @@ func (r *reader) takeRTP(p *Port, from netip.AddrPort) {
 		p.inbox.codec = sound
 		p.inbox.digits = p.inbox.keys.Audio(p.inbox.digits, r.now)
 	}
+	p.inbox.bound(waiting, r.now)
 	if p.peer != nil {
 		p.reports.rx.take(h, r.event, r.now)
 	}
@@ -149,6 +152,25 @@ func (p *Port) collided(from netip.AddrPort, now time.Duration) {
 	p.leaveStream(now)
 	p.anew()
 	p.replaced()
+}
+
+// Each key that is told of is a command to whoever decides. keyLeast is how long one takes
+// that anybody presses, with the pause after it; keyBurst is how much of that may be in
+// arrears.
+const (
+	keyLeast = 40 * time.Millisecond
+	keyBurst = 2 * time.Second
+)
+
+// bound drops the keys behind the first n that come faster than anybody can press.
+func (x *inbox) bound(n int, now time.Duration) {
+	for i := n; i < len(x.digits); i++ {
+		if x.paid = max(x.paid, now-keyBurst); x.paid > now {
+			x.digits = x.digits[:i]
+			return
+		}
+		x.paid += keyLeast
+	}
 }
 
 // relay has the packet passed on, if p is bridged and may send.

@@ -108,9 +108,10 @@ type relay struct {
 
 // Bounds within which a stream counts as going on.
 const (
-	maxDropout  = 3000              // packets (RFC 3550 A.1)
-	maxMisorder = 100               // packets (RFC 3550 A.1)
-	maxDrift    = 2000 * ticksPerMs // of timestamps from the clock
+	maxDropout  = 3000                  // packets (RFC 3550 A.1)
+	maxMisorder = 100                   // packets (RFC 3550 A.1)
+	maxDrift    = 2000 * ticksPerMs     // of timestamps from the clock
+	shortest    = 10 * time.Millisecond // packets of the peer's, mostly
 )
 
 // order says where in its stream a packet is.
@@ -126,7 +127,8 @@ const (
 // another stream than the ones before. ts is its timestamp in the stream of o.
 func (v *relay) follow(h *packet.Packet, event bool, o *out, now time.Duration) (where order, ts uint32) {
 	step := int16(h.SequenceNumber - v.seq)
-	same := v.begun && h.SSRC == v.ssrc && step <= maxDropout && step >= -maxMisorder
+	same := v.begun && h.SSRC == v.ssrc && step <= maxDropout && step >= -maxMisorder &&
+		int64(step) <= maxMisorder+int64((now-v.at)/shortest) // no more can have been lost
 	ticks := int64(now-v.at) * ticksPerMs / int64(time.Millisecond)
 	drift := int64(int32(h.Timestamp-v.ts)) - ticks
 	strayed := drift > maxDrift || drift < -maxDrift
