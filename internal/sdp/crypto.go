@@ -180,8 +180,10 @@ func parseCrypto(value string) (crypto, bool) {
 }
 
 // harmless says whether a session parameter (RFC 4568 6.3) leaves a stream as it is
-// without: a derivation rate of none, a hint for the replay window, and what its
-// writer has marked as an extension that may be passed over.
+// without: a hint for the replay window (6.3.6), what its writer has marked as an
+// extension that may be passed over (6.3.7), and a derivation rate of 0. That is not of
+// 1 to 24, the powers of two of 6.3.1, but its grammar has it, and who writes it means
+// the rate of RFC 3711 4.3.1 that derives once.
 func harmless(p string) bool {
 	name, value, _ := strings.Cut(p, "=")
 	switch strings.ToUpper(name) {

@@ -3,12 +3,14 @@ package bubble
 import (
 	"encoding/base64"
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"parkd/test/kit"
 	"parkd/test/kit/fakenet"
+	"parkd/test/kit/ladder"
 	"parkd/test/kit/phone"
 )
 
@@ -162,7 +164,8 @@ func TestSRTPIsRequiredFromAReloadOn(t *testing.T) {
 func TestSRTPKeysAreNowhere(t *testing.T) {
 	t.Parallel()
 	kit.RunCut(t, kit.Plan{Configure: kit.Orbit("701", keyed), Operator: true, Trace: true}, func(s *kit.Site) {
-		alice, bob, carol := encrypted(s.Phone("alice"), cm80, true), encrypted(s.Phone("bob"), "AEAD_AES_256_GCM", false), encrypted(s.Phone("carol"), cm80, false)
+		alice, bob, carol := s.Phone("alice"), encrypted(s.Phone("bob"), "AEAD_AES_256_GCM", false), encrypted(s.Phone("carol"), cm80, false)
+		alice.Encrypt(phone.SRTP{Suites: []string{cm80}, Only: true, Lifetime: "2^31", MKIs: 2})
 		var seen strings.Builder
 		look := func() {
 			records, err := s.Journal().Load("")
@@ -193,15 +196,33 @@ func TestSRTPKeysAreNowhere(t *testing.T) {
 		s.Wait(2 * time.Second)
 		talk(s, back, c)
 		look()
+		var keys []string
+		know := func() {
+			for _, p := range s.Phones() {
+				for _, c := range p.Calls() {
+					keys = append(keys, c.Media.Keys()...)
+				}
+			}
+		}
+		know()
+		for _, change := range changes { // another key of a phone's; of ours there is one with the crash
+			c.Media.Rekey(cm80)
+			change(c, phone.SDP{})
+			s.Wait(50 * time.Millisecond)
+			talk(s, back, c)
+			look()
+			know()
+		}
+		s.Crash(down) // with the re-INVITE of ours, its 200 and its ACK
+		s.Wait(2 * time.Second)
+		talk(s, back, c)
+		look()
 		alice.Invite("701", phone.Opts{Headers: []string{"Content-Type: application/sdp"}, Body: "v=0\r\na=crypto:1 " + cm80 + "\r\ninline:" + strings.Repeat("c2VjcmV0", 5) + "\r\n"}).Expect(400)
 		goodbye(s, back, c)
 		seen.WriteString(s.Log.String())
-		keys := []string{strings.Repeat("c2VjcmV0", 2)}
-		for _, p := range s.Phones() {
-			for _, c := range p.Calls() {
-				keys = append(keys, c.Media.Keys()...)
-			}
-		}
+		know()
+		keys = append(keys, strings.Repeat("c2VjcmV0", 2))
+		masked(s, "INVITE sip:701@", "SIP/2.0 200 ", "INVITE sip:alice@", "UPDATE sip:701@")
 		if len(keys) < 10 || !strings.Contains(seen.String(), "inline:***") || !strings.Contains(seen.String(), "inline:AAAA") {
 			s.T.Fatalf("%d keys, and too little was looked at", len(keys))
 		}
@@ -212,6 +233,51 @@ func TestSRTPKeysAreNowhere(t *testing.T) {
 				}
 			}
 		}
+	})
+}
+
+// masked checks that messages of each kind were logged as they were on the wire, with
+// descriptions whose keys are masked.
+func masked(s *kit.Site, kinds ...string) {
+	s.T.Helper()
+	for _, kind := range kinds {
+		found := false
+		for line := range strings.Lines(s.Log.String()) {
+			found = found || strings.Contains(line, `"wire":"`+kind) && strings.Contains(line, "inline:***")
+		}
+		if !found {
+			s.T.Errorf("no %s with a masked key is in the log", kind)
+		}
+	}
+}
+
+// spread is when a message of a re-INVITE after a restart was sent: somewhere within the
+// spread of a start.
+var spread = regexp.MustCompile(`(?m)^ +\d+\.\d{3}(.*cseq 1025 .*)$`)
+
+// TestSRTPOnTheWire is the sequence diagram: each side's own key, by the MKI of a phone
+// that has one; a new one of ours after a crash; a new one of a phone's by UPDATE.
+func TestSRTPOnTheWire(t *testing.T) {
+	crash(t, srtp("required"), func(s *kit.Site) {
+		alice, bob := s.Phone("alice"), s.Phone("bob")
+		alice.Encrypt(phone.SRTP{Suites: []string{cm80}, Only: true, Lifetime: "2^31", MKIs: 1})
+		bob.Encrypt(phone.SRTP{Suites: []string{"AEAD_AES_256_GCM", cm80}, Only: true})
+		parked := park(alice, bob)
+		hearsMusic(s, parked)
+		died := time.Now()
+		s.Crash(1500 * time.Millisecond)
+		s.Wait(time.Second)
+		fresh(s, parked, died)
+		fetched := bob.Call("*4701", phone.Opts{})
+		talk(s, fetched, parked)
+		protected(s, fetched, "AEAD_AES_256_GCM")
+		parked.Media.Rekey(cm80)
+		parked.UpdateTo(phone.SDP{}).Expect(200)
+		s.Wait(50 * time.Millisecond)
+		talk(s, fetched, parked)
+		unbroken(s, parked)
+		goodbye(s, fetched, parked)
+		ladder.Golden(s.T, "srtp", spread.ReplaceAllString(s.Ladder.String(), "    later$1"))
 	})
 }
 

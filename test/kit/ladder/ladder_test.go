@@ -2,6 +2,7 @@ package ladder
 
 import (
 	"net/netip"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -34,6 +35,12 @@ func TestALadderShowsWhoSaidWhat(t *testing.T) {
 		r.Watch(packet(parkd, alice, answer), fakenet.Verdict{Delay: time.Second})
 		time.Sleep(time.Millisecond)
 		r.Note("alice hears music")
+		secret := strings.Replace(answer, "\r\n\r\n", "\r\nContent-Type: application/sdp\r\n\r\nv=0\r\nc=IN IP4 10.0.0.1\r\nm=audio 4002 RTP/SAVP 0\r\n"+
+			"a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:c2VjcmV0|2^20|1:4;inline:aGlkZGVu|2:4\r\n", 1)
+		for _, key := range []string{"c2VjcmV0", "ZnJlc2g="} {
+			time.Sleep(time.Millisecond)
+			r.Watch(packet(parkd, alice, strings.Replace(secret, "c2VjcmV0", key, 1)), fakenet.Verdict{})
+		}
 		Golden(t, "ladder", r.String())
 	})
 }

@@ -59,6 +59,9 @@ func (p *plain) call(text, kind string) {
 	p.pairs = append(p.pairs, text, p.known[text])
 }
 
+// inlineKey is a key of SRTP in a description (RFC 4568 6.1).
+var inlineKey = regexp.MustCompile(`inline:([A-Za-z0-9+/=]+)`)
+
 var alias = regexp.MustCompile(`call-id="([^"]*)" local-tag="([^"]*)" remote-tag="([^"]*)"`)
 
 // learn names what is new in a message; tags after whoever made them.
@@ -72,6 +75,9 @@ func (p *plain) learn(e *event) {
 	p.call(m.FromTag(), asks)
 	p.call(m.ToTag(), answers)
 	p.call(m.Branch(), "branch")
+	for _, k := range inlineKey.FindAllStringSubmatch(m.Body, -1) {
+		p.call(k[1], "key")
+	}
 	if a := alias.FindStringSubmatch(m.Body); a != nil && p.known[a[1]] == "" {
 		p.call(a[1], "alias")
 		name := p.known[a[1]]
@@ -189,9 +195,10 @@ func first(re *regexp.Regexp, s string) string {
 	return ""
 }
 
-// describe shortens an SDP to address, formats and direction.
+// describe shortens an SDP to address, formats and direction, and to the keys where
+// there is no way without: of offers beside RTP/AVP most are passed over.
 func describe(sdp string) string {
-	address, formats, way := "", "", "sendrecv"
+	address, formats, way, secure, keys := "", "", "sendrecv", false, ""
 	for line := range strings.Lines(sdp) {
 		line = strings.TrimSpace(line)
 		switch {
@@ -202,10 +209,13 @@ func describe(sdp string) string {
 			if len(words) > 2 {
 				address += ":" + words[1]
 				formats = strings.Join(words[3:], ",")
+				secure = strings.HasPrefix(words[2], "RTP/SAVP")
 			}
+		case secure && strings.HasPrefix(line, "a=crypto:"):
+			keys += " | crypto " + strings.ReplaceAll(line[len("a=crypto:"):], "inline:", "")
 		case line == "a=sendonly", line == "a=recvonly", line == "a=inactive":
 			way = line[2:]
 		}
 	}
-	return fmt.Sprintf("sdp %s %s %s", address, formats, way)
+	return fmt.Sprintf("sdp %s %s %s%s", address, formats, way, keys)
 }

@@ -154,8 +154,7 @@ func (k *secrets) line(tag, suite string) string {
 	for i := range max(1, k.MKIs) {
 		key := []byte(k.ours[suite])
 		if i < k.MKIs-1 {
-			slices.Reverse(key)
-			key[0] ^= byte(i + 1)
+			key = k.other(suite, i)
 		}
 		p := "inline:" + base64.StdEncoding.EncodeToString(key)
 		if k.Lifetime != "" {
@@ -167,6 +166,14 @@ func (k *secrets) line(tag, suite string) string {
 		params = append(params, p)
 	}
 	return strings.TrimSpace("a=crypto:" + tag + " " + suite + " " + strings.Join(params, ";") + " " + k.Params)
+}
+
+// other is the i-th key that is not in use.
+func (k *secrets) other(suite string, i int) []byte {
+	key := []byte(k.ours[suite])
+	slices.Reverse(key)
+	key[0] ^= byte(i + 1)
+	return key
 }
 
 // mki is what its packets have as their MKI.
@@ -234,7 +241,9 @@ func (m *Media) Rekey(suite string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	was := m.keys
-	if m.keys = newSecrets(SRTP{Suites: []string{suite}}); m.keys == nil {
+	next := was.SRTP
+	next.Suites = []string{suite}
+	if m.keys = newSecrets(next); m.keys == nil {
 		m.keys = &secrets{}
 	}
 	m.keys.told = was.told
@@ -247,8 +256,11 @@ func (m *Media) Keys() (list []string) {
 	if m.keys == nil {
 		return nil
 	}
-	for _, k := range m.keys.ours {
+	for suite, k := range m.keys.ours {
 		list = append(list, k)
+		for i := range max(0, m.keys.MKIs-1) {
+			list = append(list, string(m.keys.other(suite, i)))
+		}
 	}
 	for _, t := range m.keys.told {
 		list = append(list, t.key)
