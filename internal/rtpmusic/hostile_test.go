@@ -160,6 +160,59 @@ func TestLengths(t *testing.T) {
 	})
 }
 
+// A description that names an address of the other kind leads nowhere: nobody tries to send
+// there fifty times a second. From where such a peer is heard it is sent to.
+func TestAddressOfTheOtherKind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		defer w.e.Close()
+		a := w.phone("10.0.0.2:4000")
+		s := a.session(codec.PCMU, 0)
+		s.Remote = netip.MustParseAddrPort("[2001:db8::2]:4000")
+		s.Mux, s.RTCP = true, s.Remote
+		a.port.Set(s)
+		a.port.Play(newLoop(1))
+		time.Sleep(20 * time.Second)
+		if st := w.e.Stats(); st.Out+st.Reports+st.Failed != 0 || st.Streams != 0 {
+			t.Errorf("stats %+v", st)
+		}
+		during(3, func(int) { a.say(make([]byte, 160)) })
+		time.Sleep(time.Second)
+		if _, voice := controlled(t, a.conn); len(voice) < 49 {
+			t.Errorf("%d packets of music", len(voice))
+		}
+	})
+}
+
+// What a peer receives never goes back in time, whatever the other one does.
+func TestTimeThatGoesBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, a, b := pair(t)
+		defer w.e.Close()
+		a.port.Set(a.session(codec.PCMU, 0))
+		b.port.Set(b.session(codec.PCMU, 0))
+		Bridge(a.port, b.port)
+		during(200, func(i int) {
+			switch i % 40 {
+			case 10:
+				a.ts -= 8000 // a second
+			case 30:
+				a.ts += 1 << 31
+			}
+			a.say([]byte{byte(i)})
+		})
+		got := b.received()
+		if len(got) != 200 {
+			t.Fatalf("%d packets of 200", len(got))
+		}
+		for i := 1; i < len(got); i++ {
+			if d := int32(got[i].Timestamp - got[i-1].Timestamp); d <= 0 || d > 2*8000 || got[i].SequenceNumber != got[i-1].SequenceNumber+1 {
+				t.Errorf("packet %d: %v after %v", i, got[i].Header, got[i-1].Header)
+			}
+		}
+	})
+}
+
 // cutConn loses whatever is sent after the thousandth packet of all: a loop that never
 // ends would have the time of a bubble stand still.
 type cutConn struct {

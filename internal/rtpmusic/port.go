@@ -156,11 +156,14 @@ func (p *Port) Set(s Session) {
 
 // aim points the socket at the latch's target.
 func (p *Port) aim() {
-	p.out.ready = p.session.Send && reachable(p.latch.target) && p.lock.sends()
+	p.out.ready = p.session.Send && p.leads(p.latch.target) && p.lock.sends()
 	p.sock.aim(p.latch.target)
 	p.out.joined = false
 	p.pace()
 }
+
+// leads says whether packets can be sent to an address: it is one, and of the socket's kind.
+func (p *Port) leads(to netip.AddrPort) bool { return reachable(to) && to.Addr().Is4() == p.addr.Is4() }
 
 // Play ends a bridge and plays a tune from its start until Stop, Bridge or Close.
 // While the peer may not be sent to, the tune's time goes on all the same.

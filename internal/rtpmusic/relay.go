@@ -96,6 +96,8 @@ type relay struct {
 	age  uint16        // packets since it began, at most maxMisorder
 	ts   uint32        // the highest so far
 	at   time.Duration // when it came
+	said uint32        // timestamp of the last voice
+	says bool          // there was some
 
 	seqShift uint16        // what to add, modulo 2^16
 	tsShift  uint32        // and modulo 2^32
@@ -125,22 +127,22 @@ const (
 
 // follow takes note of a packet that arrived at now, and begins anew if it is of
 // another stream than the ones before. ts is its timestamp in the stream of o.
-func (v *relay) follow(h *packet.Packet, event bool, o *out, now time.Duration) (where order, ts uint32) {
+func (v *relay) follow(h *packet.Packet, is kind, o *out, now time.Duration) (where order, ts uint32) {
 	step := int16(h.SequenceNumber - v.seq)
 	same := v.begun && h.SSRC == v.ssrc && step <= maxDropout && step >= -maxMisorder &&
 		int64(step) <= maxMisorder+int64((now-v.at)/shortest) // no more can have been lost
 	ticks := int64(now-v.at) * ticksPerMs / int64(time.Millisecond)
 	drift := int64(int32(h.Timestamp-v.ts)) - ticks
 	strayed := drift > maxDrift || drift < -maxDrift
-	if same && step > 0 && !event {
+	if same && step > 0 && is != event {
 		// Timestamps of events are those of their start (RFC 4733 2.1).
-		same = !strayed
+		same = !strayed && !(is == voice && v.says && int32(h.Timestamp-v.said) < 0)
 	}
 	if !same {
 		if v.trans != nil && v.ssrc != h.SSRC {
 			v.trans.Restart()
 		}
-		v.begun, v.keyed, v.age, v.held, v.due = true, false, 0, nil, h.SequenceNumber
+		v.begun, v.keyed, v.says, v.age, v.held, v.due = true, false, false, 0, nil, h.SequenceNumber
 		v.ssrc, v.seq, v.ts, v.at = h.SSRC, h.SequenceNumber, h.Timestamp, now
 		v.seqShift = o.seq + 1 - h.SequenceNumber
 		ts, v.lead = o.resume(now)
@@ -149,7 +151,7 @@ func (v *relay) follow(h *packet.Packet, event bool, o *out, now time.Duration) 
 		strayed = false
 	}
 	shift := v.tsShift
-	if event {
+	if is == event {
 		shift = v.key(h.Timestamp, strayed, o, now)
 	}
 	ts = h.Timestamp + shift
@@ -162,6 +164,9 @@ func (v *relay) follow(h *packet.Packet, event bool, o *out, now time.Duration) 
 	if same {
 		v.seq = h.SequenceNumber
 		v.age = min(v.age+uint16(step), maxMisorder)
+	}
+	if is == voice {
+		v.said, v.says = h.Timestamp, true
 	}
 	if shift == v.tsShift && int32(h.Timestamp-v.ts) > 0 {
 		v.ts, v.at = h.Timestamp, now
@@ -226,16 +231,22 @@ func (q *Port) relayFrom(p *Port, r *reader) {
 	if r.noise && (!v.begun || h.SSRC != v.ssrc) { // nothing that a stream begins with
 		return
 	}
-	where, ts := v.follow(h, r.event, o, r.now)
+	is := voice
+	switch {
+	case r.noise:
+		is = nothing
+	case r.event:
+		is = event
+	}
+	where, ts := v.follow(h, is, o, r.now)
 	if where == before {
 		return
 	}
-	w := waiting{seq: h.SequenceNumber, ts: ts, at: r.now, marker: h.Marker, payload: h.Payload}
+	w := waiting{seq: h.SequenceNumber, ts: ts, at: r.now, kind: is, marker: h.Marker, payload: h.Payload}
 	switch {
-	case r.noise, r.event && s.EventPT == 0:
+	case is == event && s.EventPT == 0:
 		w.kind = nothing
-	case r.event:
-		w.kind = event
+	case is == event:
 		rescale(h.Payload, r.clock, s.eventClock())
 	}
 	switch ordered := v.transcodes(r.codec, s.Codec, w.seq); {

@@ -96,7 +96,7 @@ func (p *Port) controlled(best uint16) bool {
 // did, so what has been found since holds.
 func (p *Port) attend(again bool) {
 	to := netip.AddrPort{}
-	if s := &p.session; !s.Mux && reachable(s.RTCP) && p.controlled(0) {
+	if s := &p.session; !s.Mux && p.leads(s.RTCP) && p.controlled(0) {
 		to = s.RTCP
 	}
 	if p.reports.at = 0; !again || p.latch.mode == LatchNever {
@@ -125,7 +125,7 @@ func (p *Port) leave() {
 // addresses in between, and where RTCP goes is known when some has come.
 func (p *Port) reaches() bool {
 	l := &p.latch
-	if !reachable(l.target) || !p.lock.sends() {
+	if !p.leads(l.target) || !p.lock.sends() {
 		return false
 	}
 	c := &p.reports
