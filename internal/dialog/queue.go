@@ -66,14 +66,23 @@ func (q *Queue) Do(f func()) error { return q.Run(work(f)) }
 
 // Run is Do for work that is there already, and so takes no memory.
 func (q *Queue) Run(w Work) error {
+	if q.Try(w) {
+		return nil
+	}
+	return q.Post(w.Run)
+}
+
+// Try runs work if the queue is idle, and otherwise, or if it is closed, does nothing:
+// for work that is good only there and then.
+func (q *Queue) Try(w Work) bool {
 	q.mu.Lock()
 	if q.closed || q.running {
 		q.mu.Unlock()
-		return q.Post(w.Run)
+		return false
 	}
 	q.running = true
 	q.mu.Unlock()
-	q.call(w.Run)
+	q.call(w)
 	q.mu.Lock()
 	more := len(q.waiting) > 0
 	q.running = more
@@ -81,7 +90,7 @@ func (q *Queue) Run(w Work) error {
 	if more {
 		go q.run()
 	}
-	return nil
+	return true
 }
 
 // push queues f. If the queue was idle, whoever pushed has to run it.
@@ -131,7 +140,7 @@ func (q *Queue) run() {
 			if q.isClosed() {
 				break
 			}
-			q.call(f)
+			q.call(work(f))
 		}
 	}
 }
@@ -142,11 +151,11 @@ func (q *Queue) isClosed() bool {
 	return q.closed
 }
 
-func (q *Queue) call(f func()) {
+func (q *Queue) call(w Work) {
 	defer func() {
 		if p := recover(); p != nil && q.cfg.Panic != nil {
 			q.cfg.Panic(p, debug.Stack())
 		}
 	}()
-	f()
+	w.Run()
 }

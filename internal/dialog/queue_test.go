@@ -49,6 +49,36 @@ func TestQueue(t *testing.T) {
 	})
 }
 
+// tried is work that says that it ran.
+type tried struct{ times int }
+
+func (w *tried) Run() { w.times++ }
+
+// Try runs work there and then, or never.
+func TestQueueTry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := NewQueue(QueueConfig{})
+		var w tried
+		if !q.Try(&w) || w.times != 1 {
+			t.Errorf("it ran %d times on an idle queue", w.times)
+		}
+		block, after := make(chan struct{}), false
+		q.Post(func() { <-block })
+		synctest.Wait()
+		if q.Try(&w) || w.times != 1 {
+			t.Errorf("it ran %d times on a busy queue", w.times)
+		}
+		close(block)
+		synctest.Wait()
+		q.Post(func() { after = true })
+		synctest.Wait()
+		q.Close()
+		if q.Try(&w) || w.times != 1 || !after {
+			t.Errorf("it ran %d times on a closed queue", w.times)
+		}
+	})
+}
+
 // Do runs its own function and no other.
 func TestQueueDo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -72,7 +72,7 @@ func TestNotifyTakesLittleMemory(t *testing.T) {
 			}
 			s.pace = pacer{} // quiet for long
 			s.news.Store(1)
-			(*change)(s).Run()
+			s.changed(nil)
 		})
 	})
 	if got := <-allocs; got > 2+dropped {

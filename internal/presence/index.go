@@ -211,6 +211,19 @@ func (x *index) note(s *sub, f func(*last)) {
 	f(&s.face.last)
 }
 
+// sent shows what watchers are told, which is on its way or about to be; of each the
+// newest, whose answer may be known already.
+func (x *index) sent(list []*telling, now time.Time) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	at := stampOf(now)
+	for _, t := range list {
+		if l := &t.s.face.last; t.version >= l.Version {
+			l.Told, l.Version, l.Answer = at, t.version, 0
+		}
+	}
+}
+
 func (x *index) drop(s *sub) {
 	x.mu.Lock()
 	defer x.mu.Unlock()

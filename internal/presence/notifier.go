@@ -172,6 +172,7 @@ func (n *Notifier) Changed(resource string) {
 // changes of a resource cross; and places in the window to those who wait for one.
 func (n *Notifier) fan() {
 	var list []*sub
+	v := &volley{n: n}
 	for {
 		select {
 		case <-n.ctx.Done():
@@ -186,29 +187,31 @@ func (n *Notifier) fan() {
 					s.list.mark("")
 				}
 			}
-			n.alter(list, at)
+			n.alter(v, list, at)
 			for _, l := range n.within(resource) {
 				list = n.index.of(topicOf(l), list[:0])
 				for _, s := range list {
 					s.list.mark(resource)
 				}
-				n.alter(list, at)
+				n.alter(v, list, at)
 			}
 			clear(list[:cap(list)])
 		}
 		for s := n.window.next(time.Now()); s != nil; s = n.window.next(time.Now()) {
-			_ = s.queue.Do(s.admitted)
+			v.visit(s, (*sub).admitted)
 		}
+		v.send()
 	}
 }
 
 // alter tells subscriptions that there is a newer state.
-func (n *Notifier) alter(list []*sub, at time.Time) {
+func (n *Notifier) alter(v *volley, list []*sub, at time.Time) {
 	for _, s := range list {
 		if s.news.CompareAndSwap(0, int64(instantOf(at))) {
-			_ = s.queue.Run((*change)(s))
+			v.visit(s, (*sub).changed)
 		}
 	}
+	v.send()
 }
 
 // Stray takes a response that matches no transaction: the late answer of a slow

@@ -25,11 +25,13 @@ const (
 var ends = []int{404, 405, 410, 416, 480, 481, 482, 483, 484, 485, 489, 501, 604}
 
 // pump sends what is to be sent, now or when it may be.
-func (s *sub) pump() {
+func (s *sub) pump() { s.pumpBy(nil, time.Now()) }
+
+// pumpBy does so by a volley, if there is one.
+func (s *sub) pumpBy(v *volley, now time.Time) {
 	if s.gone || !s.open || s.sending != nil && s.sending.last || s.spent() {
 		return
 	}
-	now := time.Now()
 	at := now
 	switch {
 	case s.owed:
@@ -55,13 +57,13 @@ func (s *sub) pump() {
 	if s.way.Valid() && !s.n.window.enter(s, now) {
 		return // its turn comes
 	}
-	s.notify(now)
+	s.notify(v, now)
 }
 
 // admitted: there is a place for its NOTIFY now.
-func (s *sub) admitted() {
+func (s *sub) admitted(v *volley) {
 	before := s.sending
-	s.pump()
+	s.pumpBy(v, v.time())
 	if s.sending == before || s.sending == nil { // nothing is to be told any more
 		s.n.window.leave(s)
 	}
@@ -76,7 +78,7 @@ func later(a, b time.Time) time.Time {
 
 // notify sends the newest state. One that is still unanswered is overtaken: its
 // repetitions stop, and a late answer to it counts as a sign of life.
-func (s *sub) notify(now time.Time) {
+func (s *sub) notify(v *volley, now time.Time) {
 	if s.sending != nil {
 		s.sending.stop()
 		if !s.sending.over {
@@ -118,13 +120,17 @@ func (s *sub) notify(now time.Time) {
 	}
 	s.timer.Stop()
 	s.rec.Version++ // RFC 4235 4.1: by one a document
-	s.n.index.note(s, func(l *last) { l.Told, l.Version, l.Answer = stampOf(now), t.version, 0 })
 	s.unheard()
 	s.notified(t)
-	if wire != nil {
-		s.start(t, wire)
-	} else {
+	switch {
+	case wire == nil:
+		s.n.index.sent([]*telling{t}, now)
 		s.send(t, req)
+	case v != nil:
+		v.add(t, wire)
+	default:
+		s.n.index.sent([]*telling{t}, now)
+		s.start(t, wire)
 	}
 	s.low()
 }

@@ -266,17 +266,13 @@ func (s *sub) expired() {
 	})
 }
 
-// change is a subscription that there is a newer state for.
-type change sub
-
-// Run implements dialog.Work.
-func (c *change) Run() {
-	s := (*sub)(c)
+// changed: there is a newer state.
+func (s *sub) changed(v *volley) {
 	at := instant(s.news.Swap(0))
 	if s.since == 0 {
 		s.since = at
 	}
-	s.pump()
+	s.pumpBy(v, v.time())
 }
 
 // close ends the subscription with a last NOTIFY.

@@ -62,10 +62,18 @@ func (t *exchanges) add(x *Exchange) bool {
 	now := time.Now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if !t.open(x, now) {
+		return false
+	}
+	x.readers++ // until it is sent
+	return true
+}
+
+// open has an exchange wait for its answer; it holds mu.
+func (t *exchanges) open(x *Exchange, now time.Time) bool {
 	if t.closed || x.state != unsent || t.live[x.branch.a] != nil {
 		return false
 	}
-	x.readers++                                                // until it is sent
 	x.state, x.gap, x.end = open, sip.T1, now.Add(sip.Timer_F) // RFC 3261 17.1.2.2: 64*T1
 	if x.Once > 0 {
 		x.gap, x.end = x.Once, now.Add(x.Once)

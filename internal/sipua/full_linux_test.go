@@ -60,11 +60,21 @@ func sendToTheGone(t *testing.T) {
 	defer r.close()
 	_ = unix.SetsockoptInt(r.fd, unix.SOL_SOCKET, unix.SO_SNDBUF, 1<<16)
 	message := bytes.Repeat([]byte("x"), 1100)
+	sendAllToTheGone(t, func(to netip.AddrPort) error { return r.send(message, to) })
+	sendAllToTheGone(t, func(to netip.AddrPort) error {
+		list := []packet{{wire: message, to: to}}
+		r.sendAll(list)
+		return list[0].err
+	})
+}
+
+func sendAllToTheGone(t *testing.T, send func(to netip.AddrPort) error) {
+	t.Helper()
 	lost := 0
 	begin := time.Now()
 	for i := range 1000 {
 		to := netip.MustParseAddrPort(fmt.Sprintf("192.0.2.%d:5060", 2+i%250))
-		switch err := r.send(message, to); {
+		switch err := send(to); {
 		case errors.Is(err, errFull):
 			lost++
 		case err != nil:

@@ -18,7 +18,10 @@ const (
 	readBackoffs = time.Second
 )
 
-var errFull = errors.New("send buffer is full")
+var (
+	errFull    = errors.New("send buffer is full")
+	errStopped = errors.New("stopped before it was sent")
+)
 
 // packetConn stands between a UDP socket and sipgo. sipgo ends its listener at
 // the first read error, and remembers every source for ever; so errors are
@@ -132,16 +135,50 @@ func (p *packetConn) send(b []byte, to netip.AddrPort) (err error) {
 		p.layer.e.traceWire("sent", "udp", p.self, to, b)
 	}
 	if p.raw != nil {
-		if err = p.raw.send(b, to); errors.Is(err, errFull) {
-			if n := p.lost.Add(1); n&(n-1) == 0 {
-				p.layer.e.log.Warn().Uint64("packets", n).Stringer("local", p.local).Msg("UDP packets lost: the send buffer is full")
-			}
-			return nil // as one that the network loses
-		}
-		return err
+		return p.sent(p.raw.send(b, to))
 	}
 	_, err = p.PacketConn.WriteTo(b, net.UDPAddrFromAddrPort(to))
 	return err
+}
+
+// sent counts a packet that is lost for want of room, which is no error: it is as one
+// that the network loses.
+func (p *packetConn) sent(err error) error {
+	if err == nil || !errors.Is(err, errFull) {
+		return err
+	}
+	if n := p.lost.Add(1); n&(n-1) == 0 {
+		p.layer.e.log.Warn().Uint64("packets", n).Stringer("local", p.local).Msg("UDP packets lost: the send buffer is full")
+	}
+	return nil
+}
+
+// sendAll sends packets to literal addresses, but for those that have failed already.
+func (p *packetConn) sendAll(list []packet) {
+	if p.raw == nil {
+		for i := range list {
+			if o := &list[i]; o.err == nil {
+				o.err = p.send(o.wire, o.to)
+			}
+		}
+		return
+	}
+	tracing, n := p.layer.e.tracing(), 0
+	for i := range list {
+		o := &list[i]
+		if o.err != nil {
+			continue
+		}
+		n++
+		if tracing {
+			p.layer.e.traceWire("sent", "udp", p.self, o.to, o.wire)
+		}
+	}
+	p.out.Add(uint64(n))
+	p.raw.sendAll(list)
+	for i := range list {
+		list[i].err = p.sent(list[i].err)
+	}
 }
 
 // WriteTo sends a packet.

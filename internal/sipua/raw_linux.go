@@ -32,6 +32,7 @@ type rawUDP struct {
 
 	busy   func() bool  // many answers are to come
 	sends  sync.RWMutex // held to send; to close, in full
+	salvo  salvo
 	full   atomic.Int64 // nobody waits for room before that time, in Unix nanoseconds
 	reads  sync.Mutex   // held to read; whoever closes rings first
 	closed atomic.Bool
@@ -216,9 +217,7 @@ func (r *rawUDP) source(i int) netip.AddrPort {
 
 // send sends a packet. errFull: it is lost, for want of room in the send buffer.
 func (r *rawUDP) send(b []byte, to netip.AddrPort) error {
-	failed := func(err error) error {
-		return &net.OpError{Op: "write", Net: "udp", Source: r.local, Addr: net.UDPAddrFromAddrPort(to), Err: err}
-	}
+	failed := func(err error) error { return r.failed(to, err) }
 	if len(b) == 0 {
 		return failed(unix.EINVAL) // nobody has a message without a byte
 	}
@@ -249,6 +248,11 @@ func (r *rawUDP) send(b []byte, to netip.AddrPort) error {
 			return failed(os.NewSyscallError("sendto", errno))
 		}
 	}
+}
+
+// failed is the error of a packet that could not be sent.
+func (r *rawUDP) failed(to netip.AddrPort, err error) error {
+	return &net.OpError{Op: "write", Net: "udp", Source: r.local, Addr: net.UDPAddrFromAddrPort(to), Err: err}
 }
 
 // room waits for room in the send buffer, but not for long. What fills it are

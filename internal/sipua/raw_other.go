@@ -17,5 +17,6 @@ func openRaw(net.PacketConn, func() bool) *rawUDP      { return nil }
 func (*rawUDP) wake()                                  {}
 func (*rawUDP) read() ([]byte, netip.AddrPort, error)  { return nil, netip.AddrPort{}, net.ErrClosed }
 func (*rawUDP) send(b []byte, to netip.AddrPort) error { return net.ErrClosed }
+func (*rawUDP) sendAll([]packet)                       {}
 func (*rawUDP) buffer() int                            { return 0 }
 func (*rawUDP) close() error                           { return nil }
