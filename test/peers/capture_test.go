@@ -21,9 +21,15 @@ type capture struct {
 // capture begins to write down what UDP goes to a host.
 func (s *scene) capture(host int) *capture {
 	s.Helper()
+	return s.captureOf("dst host " + s.ip(host))
+}
+
+// captureOf begins to write down some of the UDP, which a filter of libpcap says.
+func (s *scene) captureOf(filter string) *capture {
+	s.Helper()
 	home := s.folder("capture")
 	c := &capture{s: s, file: home + "/wire.pcapng"}
-	c.proc = s.start("tshark", home, true, "tshark", "-n", "-i", "lo", "-f", "udp and dst host "+s.ip(host), "-w", c.file)
+	c.proc = s.start("tshark", home, true, "tshark", "-n", "-i", "lo", "-f", "udp and "+filter, "-w", c.file)
 	s.eventually(func() bool { return c.ended() || contents(c.file) != "" }, "tshark begins to capture")
 	if c.ended() {
 		if os.Getuid() != 0 {

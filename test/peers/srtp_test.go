@@ -40,6 +40,39 @@ func TestSRTPWithBaresip(t *testing.T) {
 	}
 }
 
+// Lin's linphone speaks SRTP by each suite that it has and parkd too: is parked, fetches,
+// and is heard by one who speaks none.
+func TestSRTPWithLinphone(t *testing.T) {
+	for _, suite := range []string{"AES_CM_128_HMAC_SHA1_80", "AES_CM_128_HMAC_SHA1_32"} {
+		t.Run(suite, func(t *testing.T) {
+			s := newScene(t, "linphonec", "baresip")
+			s.shows("linphone", speaksSRTP)
+			p := s.parkd(config{media: ", srtp: optional"})
+			lin := s.linphoneWith("lin", hostPhone, toneCaller, false, "", p.sip, linphoneSRTP+"srtp_crypto_suites="+suite+"\n")
+			lin.say(s, "call "+uri("701", p.sip))
+			p.holds("701", 1)
+			lin.expect(s, "Media streams established", 1)
+			carol := s.baresip(baresipOptions{user: "carol", host: hostPhone + 1, tone: toneRetriever})
+			carol.do("dial", uri("*4701", p.sip))
+			s.eventually(func() bool { return carol.heard().hears(toneCaller) >= 10 }, "carol hears lin")
+			p.expect(s, "a=crypto:1 "+suite+" inline:***", 2) // offered and answered
+			carol.do("hangup", "")
+			s.eventually(func() bool { return lin.heard().hears(toneRetriever) >= 5 }, "lin's recording has carol")
+			p.empty()
+
+			carol.do("dial", uri("702", p.sip))
+			p.holds("702", 1)
+			lin.say(s, "call "+uri("*4702", p.sip))
+			lin.expect(s, "Media streams established", 2)
+			s.eventually(func() bool { return carol.heard().hears(toneCaller) >= 10 }, "carol hears lin who has fetched her")
+			p.secret(s)
+			carol.do("hangup", "")
+			s.eventually(func() bool { return lin.heard().hears(toneRetriever) >= 5 }, "lin's recording has carol again")
+			p.empty()
+		})
+	}
+}
+
 // secret checks that the log has keys of SRTP, and none that can be read.
 func (p *parkd) secret(s *scene) {
 	s.Helper()
