@@ -86,18 +86,12 @@ func (r *reader) takeRTP(p *Port, from netip.AddrPort) {
 		return
 	}
 	r.event = h.PayloadType != 0 && (h.PayloadType == s.EventRecvPT || h.PayloadType == s.EventPT)
-	sound := s.heard(h.PayloadType)
-	if !r.event && sound == "" {
-		r.count.invalid.Add(1)
-		if p.latch.known(from) { // comfort noise, say
-			p.listened(r)
-			r.noise = true
-			if p.peer != nil && h.SSRC == p.reports.rx.ssrc { // it has come, and is not lost
-				p.reports.rx.take(h, true, r.now)
-			}
-			r.relay(p)
+	sound := ""
+	if !r.event {
+		if sound = s.heard(h.PayloadType); sound == "" {
+			r.takeNoise(p, from)
+			return
 		}
-		return
 	}
 	if h.SSRC == p.out.ssrc {
 		r.count.invalid.Add(1)
@@ -122,16 +116,7 @@ func (r *reader) takeRTP(p *Port, from netip.AddrPort) {
 	} else if !p.out.joined && p.out.ready && from == p.latch.target {
 		p.out.joined = p.sock.join(true)
 	}
-	waiting := len(p.inbox.digits)
-	if r.event {
-		if ev, ok := packet.ParseEvent(h.Payload); ok {
-			p.inbox.digits = p.inbox.keys.Event(p.inbox.digits, h.SSRC, h.Timestamp, h.Marker, ev, r.now)
-		}
-	} else {
-		p.inbox.codec = sound
-		p.inbox.digits = p.inbox.keys.Audio(p.inbox.digits, r.now)
-	}
-	p.inbox.bound(waiting, r.now)
+	p.inbox.take(h, sound, r.now)
 	if p.peer != nil {
 		p.reports.rx.take(h, r.event, r.now)
 	}
@@ -139,6 +124,20 @@ func (r *reader) takeRTP(p *Port, from netip.AddrPort) {
 	if !late {
 		r.relay(p)
 	}
+}
+
+// takeNoise takes a packet of a payload type that nobody agreed on: comfort noise, say.
+func (r *reader) takeNoise(p *Port, from netip.AddrPort) {
+	r.count.invalid.Add(1)
+	if !p.latch.known(from) {
+		return
+	}
+	p.listened(r)
+	r.noise = true
+	if p.peer != nil && r.pkt.SSRC == p.reports.rx.ssrc { // it has come, and is not lost
+		p.reports.rx.take(&r.pkt, true, r.now)
+	}
+	r.relay(p)
 }
 
 // collided: a packet has our own SSRC. RFC 3550 8.2: it is taken for the peer's, by an
@@ -152,6 +151,18 @@ func (p *Port) collided(from netip.AddrPort, now time.Duration) {
 	p.leaveStream(now)
 	p.anew()
 	p.replaced()
+}
+
+// take finds keys in a packet of the peer's: of a codec, or an event if that is "".
+func (x *inbox) take(h *packet.Packet, sound string, now time.Duration) {
+	waiting := len(x.digits)
+	if sound != "" {
+		x.codec = sound
+		x.digits = x.keys.Audio(x.digits, now)
+	} else if ev, ok := packet.ParseEvent(h.Payload); ok {
+		x.digits = x.keys.Event(x.digits, h.SSRC, h.Timestamp, h.Marker, ev, now)
+	}
+	x.bound(waiting, now)
 }
 
 // Each key that is told of is a command to whoever decides. keyLeast is how long one takes
