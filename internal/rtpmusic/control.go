@@ -113,13 +113,12 @@ func (c *control) move(p *Port, from, to netip.AddrPort) {
 	}
 }
 
-// send sends to a peer.
+// send sends to a peer, or not at all: the port is locked meanwhile.
 func (c *control) send(b []byte, to netip.AddrPort) error {
 	if to.Addr().IsLinkLocalUnicast() {
 		to = netip.AddrPortFrom(to.Addr().WithZone(c.addr.Zone()), to.Port())
 	}
-	_, err := c.conn.WriteToUDPAddrPort(b, to)
-	return err
+	return sendNow(c.conn, b, to)
 }
 
 // run reads until the socket is closed.

@@ -29,6 +29,12 @@ func newSleeper(e *Engine) sleeper { return newTimerSleeper(e) }
 // cores is how many cores Go code may use.
 func cores() int { return runtime.GOMAXPROCS(0) }
 
+// sendNow sends a packet.
+func sendNow(c Conn, b []byte, to netip.AddrPort) error {
+	_, err := c.WriteToUDPAddrPort(b, to)
+	return err
+}
+
 // ring is of Linux only.
 type ring struct{}
 
