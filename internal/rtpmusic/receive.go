@@ -49,6 +49,7 @@ func (r *reader) take(p *Port, b []byte, from netip.AddrPort) {
 	}
 	if p.lock != nil {
 		if b = p.lock.open(b, r.now); b == nil {
+			p.unopened()
 			r.count.forged.Add(1)
 			return
 		}

@@ -238,6 +238,7 @@ func (r *reader) takeControl(p *Port, from netip.AddrPort, m member, b []byte) {
 	}
 	if p.lock != nil {
 		if b = p.lock.open(b, r.now); b == nil {
+			p.unopened()
 			r.count.forged.Add(1)
 			return
 		}

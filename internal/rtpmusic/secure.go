@@ -19,6 +19,8 @@ type lock struct {
 
 	before *srtp.Receiver // of the key that the peer had before
 	until  time.Duration  // when nothing under that is on its way any more
+
+	told bool // the log has it that the peer's key is used up
 }
 
 // rekeyGrace is for how long packets under a former key of the peer are taken: they
@@ -137,6 +139,15 @@ func (l *lock) open(b []byte, now time.Duration) []byte {
 		return got
 	}
 	return opened(l.before, b)
+}
+
+// unopened looks at why a datagram of the peer's was not opened: one that sends under a
+// key longer than it said is heard no more, which an operator should know.
+func (p *Port) unopened() {
+	if l := p.lock; l.in != nil && !l.told && l.in.Spent() {
+		l.told = true
+		p.e.log.Warn().Uint16("port", p.num).Msg("peer sends under a key of srtp whose lifetime is over")
+	}
 }
 
 func opened(r *srtp.Receiver, b []byte) []byte {

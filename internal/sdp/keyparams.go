@@ -24,7 +24,7 @@ const (
 	maxPeerKeys = 4
 	// maxMKI is the octets of the longest MKI (RFC 4568 6.1).
 	maxMKI = 128
-	// maxLifetime is that of all suites (RFC 3711 9.2, RFC 7714 14.2), and what counts
+	// maxLifetime is that of RTP by any suite (RFC 3711 9.2), and what counts
 	// where a line names none.
 	maxLifetime = 1 << 48
 )

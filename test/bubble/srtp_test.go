@@ -140,6 +140,9 @@ func TestSRTPOfAKeyThatRunsOut(t *testing.T) {
 		if n := hears(); n > 0 {
 			s.T.Errorf("%d packets under a key that has run out", n)
 		}
+		if n := strings.Count(s.Log.String(), "whose lifetime is over"); n != 1 {
+			s.T.Errorf("said %d times in the log", n)
+		}
 		parked.Media.Rekey(cm80)
 		parked.Change(phone.SDP{})
 		s.Wait(50 * time.Millisecond)

@@ -29,6 +29,7 @@ type Receiver struct {
 	header  rtp.Header
 	sources map[uint32]struct{} // whose packets have been opened
 	reports map[uint32]struct{} // and whose RTCP
+	spent   bool                // a packet came too late for its key
 
 	// Until a packet has been opened: streams may have begun long ago.
 	late  func() *srtp.Context // makes ctx anew; nil = they have not, or one was found
@@ -102,6 +103,9 @@ func receiving(suite string, keys []Key) (*srtp.Context, error) {
 	return ctx, nil
 }
 
+// Spent reports whether packets came under a key whose lifetime was over.
+func (r *Receiver) Spent() bool { return r.spent }
+
 // under is the key of a packet whose last octets behind the MKI are a tag of that many;
 // nil: it names none of the peer's.
 func (r *Receiver) under(b []byte, tag int) *used {
@@ -131,6 +135,7 @@ func (r *Receiver) RTP(b []byte) ([]byte, error) {
 		return nil, ErrForged
 	}
 	if key.rtp == key.life {
+		r.spent = true
 		return nil, ErrSpent
 	}
 	ssrc := binary.BigEndian.Uint32(b[8:])
@@ -188,6 +193,7 @@ func (r *Receiver) RTCP(b []byte) ([]byte, error) {
 		return nil, ErrForged
 	}
 	if key.rtcp == key.life {
+		r.spent = true
 		return nil, ErrSpent
 	}
 	ssrc := binary.BigEndian.Uint32(b[4:])

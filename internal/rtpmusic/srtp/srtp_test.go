@@ -314,16 +314,31 @@ func TestManySources(t *testing.T) {
 	}
 }
 
-// TestInPlace: neither side moves or allocates anything.
+// TestInPlace: neither side moves or allocates anything, nor does an MKI of the peer's.
 func TestInPlace(t *testing.T) {
-	for _, name := range names {
-		s, r := sender(t, name), receiver(t, name, false)
+	mki := []byte{0, 0, 0, 1}
+	for i := range 2 * len(names) {
+		name, keys := names[i/2], []Key{{Key: keyOf(names[i/2])}}
+		if i%2 == 1 {
+			keys[0].MKI = mki
+		}
+		s := sender(t, name)
+		r, err := NewReceiver(name, keys, false)
+		if err != nil {
+			t.Fatal(err)
+		}
 		seq := uint16(1)
 		first := voice(7, 0)
 		n := testing.AllocsPerRun(2000, func() {
 			b := first[:172]
 			binary.BigEndian.PutUint16(b[2:], seq)
 			b, err := s.RTP(b)
+			if err == nil && i%2 == 1 {
+				end := len(b) - suites[name].rtp
+				b = b[:len(b)+len(mki)]
+				copy(b[end+len(mki):], b[end:])
+				copy(b[end:], mki)
+			}
 			if err == nil {
 				b, err = r.RTP(b)
 			}
@@ -450,6 +465,9 @@ func TestLifetime(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i := range uint16(8) {
+			if r.Spent() != (i > 5) {
+				t.Errorf("%s: before packet %d: spent %v", name, i, r.Spent())
+			}
 			var want error
 			if i >= 5 {
 				want = ErrSpent
