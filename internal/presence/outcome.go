@@ -61,9 +61,14 @@ func (s *sub) late(a sipua.Answer) {
 func (s *sub) outcome(t *telling, a sipua.Answer) {
 	now := time.Now()
 	current := s.sending == t
-	s.n.index.note(s, func(l *last) { l.Answer = a.Code })
-	s.told(t, a)
 	wait, asked := waitOf(a)
+	has := current && !asked && a.Code < 300 // the watcher has that state
+	s.n.index.note(s, func(l *last) {
+		if l.Answer = a.Code; has {
+			l.Shown = t.shown
+		}
+	})
+	s.told(t, a)
 	// RFC 6665 4.2.2 has these codes end it. With a Retry-After the NOTIFY has not
 	// failed for good: so the RFC before that one had it (3265 3.2.2), and phones have.
 	switch {
@@ -86,7 +91,7 @@ func (s *sub) outcome(t *telling, a sipua.Answer) {
 		s.held = instantOf(now.Add(wait))
 		s.retry = s.held
 	case !current: // a newer state is on its way
-	case a.Code < 300:
+	case has:
 		s.arrived(t, now)
 	case a.Code >= 500 && a.Code < 600 || a.Code == sip.StatusRequestTimeout,
 		a.Code == sip.StatusCallTransactionDoesNotExists:
@@ -108,7 +113,6 @@ func (s *sub) premature(a sipua.Answer) bool {
 func (s *sub) arrived(t *telling, now time.Time) {
 	s.backoff, s.retry = 0, 0
 	s.rec.Shown = t.shown
-	s.n.index.note(s, func(l *last) { l.Shown = t.shown })
 	if !t.since.IsZero() {
 		s.n.o.Observe(now.Sub(t.since))
 	}

@@ -159,6 +159,20 @@ func (e *Endpoint) ContactURI(user string, flow Flow) string {
 		h := e.contact(user, flow)
 		return h.Address.String()
 	}
+	set := e.settings.Load()
+	if set.advertised.host == "" && !fixed(flow.Local.Addr()) {
+		return e.newContactURI(user, flow) // it depends on whose it is, too
+	}
+	said := &e.said[saidSlot(user)]
+	if s := said.Load(); s != nil && s.settings == set && s.user == user && s.local == flow.Local {
+		return s.uri
+	}
+	s := &saidContact{settings: set, user: strings.Clone(user), local: flow.Local, uri: e.newContactURI(user, flow)}
+	said.Store(s)
+	return s.uri
+}
+
+func (e *Endpoint) newContactURI(user string, flow Flow) string {
 	b := append(make([]byte, 0, 64), "sip:"...)
 	if user != "" {
 		b = append(append(b, EscapeUser(user)...), '@')

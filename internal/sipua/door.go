@@ -154,8 +154,8 @@ func readField(line []byte) (f field, value []byte, ok bool) {
 	if i < 1 || line[0] == ' ' || line[0] == '\t' {
 		return 0, nil, false
 	}
-	value = bytes.Trim(line[i+1:], " \t")
-	switch name := bytes.TrimRight(line[:i], " \t"); {
+	value = trimBlank(line[i+1:])
+	switch name := trimBlank(line[:i]); {
 	case names(name, "via", 'v'):
 		f = viaField
 	case names(name, "from", 'f'):
@@ -172,6 +172,17 @@ func readField(line []byte) (f field, value []byte, ok bool) {
 	return f, value, true
 }
 
+// trimBlank takes the blanks off both ends.
+func trimBlank(b []byte) []byte {
+	for len(b) > 0 && (b[0] == ' ' || b[0] == '\t') {
+		b = b[1:]
+	}
+	for len(b) > 0 && (b[len(b)-1] == ' ' || b[len(b)-1] == '\t') {
+		b = b[:len(b)-1]
+	}
+	return b
+}
+
 func names(name []byte, long string, short byte) bool {
 	if len(name) == 1 {
 		return short != 0 && name[0]|0x20 == short
@@ -186,7 +197,7 @@ func scanVia(value []byte) (b branch, ok bool) {
 		return b, false
 	}
 	sentBy, rest, more := bytes.Cut(value[len(protocol):], []byte{';'})
-	if !isHost(string(bytes.TrimSpace(sentBy))) {
+	if !hostIs(trimBlank(sentBy)) {
 		return b, false
 	}
 	found := false
@@ -194,19 +205,37 @@ func scanVia(value []byte) (b branch, ok bool) {
 		var param []byte
 		param, rest, more = bytes.Cut(rest, []byte{';'})
 		name, text, _ := bytes.Cut(param, []byte{'='})
-		if !names(bytes.TrimSpace(name), "branch", 0) {
+		if !names(trimBlank(name), "branch", 0) {
 			continue
 		}
 		if found {
 			return b, false
 		}
 		found = true
-		if b, ok = parseBranch(bytes.TrimSpace(text)); !ok {
+		if b, ok = parseBranch(trimBlank(text)); !ok {
 			return b, false
 		}
 	}
 	return b, found
 }
+
+// hostIs is isHost.
+func hostIs(text []byte) bool {
+	for _, c := range text {
+		if !hostByte[c] {
+			return false
+		}
+	}
+	return len(text) > 0
+}
+
+// hostByte has the characters of hosts, with brackets and port.
+var hostByte = func() (set [256]bool) {
+	for c := range set {
+		set[c] = c < 0x80 && isHost(string(rune(c)))
+	}
+	return set
+}()
 
 func scanCSeq(value []byte) (seq uint32, method string, ok bool) {
 	i := 0
@@ -217,7 +246,7 @@ func scanCSeq(value []byte) (seq uint32, method string, ok bool) {
 	if i == 0 || i == len(value) || value[i] != ' ' || n > 1<<31-1 {
 		return 0, "", false
 	}
-	return uint32(n), methodName(bytes.TrimLeft(value[i:], " \t")), true
+	return uint32(n), methodName(trimBlank(value[i:])), true
 }
 
 // methodName keeps the common one from being copied.

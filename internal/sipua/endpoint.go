@@ -111,6 +111,7 @@ type Endpoint struct {
 	merged   merged
 	cancels  cancels
 	contacts contacts
+	said     [saidContacts]atomic.Pointer[saidContact]
 	noTCP    noTCP
 	pings    pings
 	peers    atomic.Pointer[map[netip.Addr]bool] // nil = none

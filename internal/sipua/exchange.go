@@ -81,7 +81,7 @@ func (x *Exchange) Begin(method sip.RequestMethod, uri string) []byte {
 	b = append(b, ' ')
 	b = append(b, uri...)
 	b = append(b, " SIP/2.0\r\nVia: SIP/2.0/UDP "...)
-	b = l.e.appendSentBy(b, x.Way.flow())
+	b = x.Way.appendVia(b)
 	b = append(b, ";branch="...)
 	b = x.branch.append(b)
 	return append(b, ";rport\r\n"...) // RFC 3581 3

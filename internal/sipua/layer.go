@@ -46,6 +46,7 @@ type layer struct {
 
 	rejected  rejected
 	exchanges *exchanges // nil for streams
+	said      atomic.Pointer[saidBy]
 }
 
 func (e *Endpoint) addListener(l Listener) error {

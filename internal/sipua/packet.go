@@ -90,7 +90,7 @@ func (p *packetConn) ReadFrom(b []byte) (int, net.Addr, error) {
 			<-p.layer.e.done
 			return 0, nil, net.ErrClosed
 		}
-		data, from, err := p.read(b)
+		data, from, at, err := p.read(b)
 		if err != nil && p.layer.e.frozen.Load() || errors.Is(err, errWoken) {
 			continue
 		}
@@ -103,7 +103,7 @@ func (p *packetConn) ReadFrom(b []byte) (int, net.Addr, error) {
 			continue
 		}
 		wait = readBackoff
-		if !from.IsValid() || !p.allow(from) {
+		if !from.IsValid() || !p.allow(from, at) {
 			continue
 		}
 		p.in.Add(1)
@@ -118,14 +118,14 @@ func (p *packetConn) ReadFrom(b []byte) (int, net.Addr, error) {
 	}
 }
 
-// read reads one packet, with b for room, if it needs any; v4-mapped addresses
-// become v4.
-func (p *packetConn) read(b []byte) ([]byte, netip.AddrPort, error) {
+// read reads one packet, with b for room, if it needs any, and says when; v4-mapped
+// addresses become v4.
+func (p *packetConn) read(b []byte) ([]byte, netip.AddrPort, time.Time, error) {
 	if p.raw != nil {
 		return p.raw.read()
 	}
 	n, addr, err := p.PacketConn.ReadFrom(b)
-	return b[:n], addrPort(addr), err
+	return b[:n], addrPort(addr), time.Now(), err
 }
 
 // send sends a packet to a literal address.
@@ -220,8 +220,7 @@ func (p *packetConn) pause(d time.Duration) bool {
 
 // allow says whether a packet from that source is looked at: its address has
 // a token left, and the table of sources has room.
-func (p *packetConn) allow(from netip.AddrPort) bool {
-	now := time.Now()
+func (p *packetConn) allow(from netip.AddrPort, now time.Time) bool {
 	if rate := p.layer.e.settings.Load().PacketRate; rate > 0 {
 		b := &p.buckets[maphash.Comparable(p.seed, from.Addr())%sourceSlots]
 		b.tokens = min(rate, b.tokens+now.Sub(b.last).Seconds()*rate)

@@ -38,7 +38,8 @@ type rawUDP struct {
 	closed atomic.Bool
 
 	// Owned by reads:
-	got, next int // packets read at once, and the one that is next
+	got, next int       // packets read at once, and the one that is next
+	at        time.Time // when they were read
 	heads     [gather]mmsghdr
 	vectors   [gather]unix.Iovec
 	names     [gather]unix.RawSockaddrInet6 // room for either family
@@ -116,22 +117,22 @@ func (r *rawUDP) ring() { _, _ = unix.Write(r.bell, binary.NativeEndian.AppendUi
 
 var errWoken = errors.New("woken")
 
-// read returns the next packet, which is good until the next call. v4-mapped
-// addresses become v4.
-func (r *rawUDP) read() ([]byte, netip.AddrPort, error) {
+// read returns the next packet, which is good until the next call, and when it was
+// read. v4-mapped addresses become v4.
+func (r *rawUDP) read() ([]byte, netip.AddrPort, time.Time, error) {
 	r.reads.Lock()
 	defer r.reads.Unlock()
 	for r.next >= r.got {
 		if r.closed.Load() {
-			return nil, netip.AddrPort{}, net.ErrClosed
+			return nil, netip.AddrPort{}, time.Time{}, net.ErrClosed
 		}
 		if err := r.fill(); err != nil {
-			return nil, netip.AddrPort{}, err
+			return nil, netip.AddrPort{}, time.Time{}, err
 		}
 	}
 	i := r.next
 	r.next++
-	return r.data[i*maxDatagram:][:r.heads[i].size], r.source(i), nil
+	return r.data[i*maxDatagram:][:r.heads[i].size], r.source(i), r.at, nil
 }
 
 // fill reads what is there, or waits. Only while many answers are to come it takes
@@ -146,7 +147,7 @@ func (r *rawUDP) fill() error {
 		got, errno := r.receive(n)
 		switch {
 		case errno == 0:
-			r.got, r.next = got, 0
+			r.got, r.next, r.at = got, 0, time.Now()
 			return nil
 		case errno == unix.EINTR:
 		case errno != unix.EAGAIN:

@@ -59,7 +59,7 @@ func TestRaw(t *testing.T) {
 					}
 				}
 				for i := range 40 {
-					data, from, err := r.read()
+					data, from, _, err := r.read()
 					if err != nil || from != them || len(data) != 1+i*40 || data[0] != byte(i) {
 						t.Fatalf("packet %d: %d bytes from %v, %v", i, len(data), from, err)
 					}
@@ -95,7 +95,7 @@ func TestRawWaits(t *testing.T) {
 			send()
 		}
 		go func() {
-			data, _, err := r.read()
+			data, _, _, err := r.read()
 			if err == nil && (len(data) != 1 || data[0] != byte(i)) {
 				err = fmt.Errorf("packet %d: %x", i, data)
 			}
@@ -124,7 +124,7 @@ func TestRawEnds(t *testing.T) {
 func testRawEnds(t *testing.T, busy bool) {
 	r, p, us := rawPair(t, "127.0.0.1:0", "127.0.0.1:0", func() bool { return busy })
 	got := make(chan error)
-	read := func() { go func() { _, _, err := r.read(); got <- err }() }
+	read := func() { go func() { _, _, _, err := r.read(); got <- err }() }
 	read()
 	r.wake()
 	if err := within(t, got); !errors.Is(err, errWoken) {
@@ -150,7 +150,7 @@ func testRawEnds(t *testing.T, busy bool) {
 	if err := within(t, got); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("%v", err)
 	}
-	if _, _, err := r.read(); !errors.Is(err, net.ErrClosed) {
+	if _, _, _, err := r.read(); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("%v", err)
 	}
 	if err := r.send([]byte("x"), addrPort(p.LocalAddr())); !errors.Is(err, net.ErrClosed) {
