@@ -23,12 +23,14 @@ type Member struct {
 // memberRoom is what most members take, in bytes.
 const memberRoom = 160
 
-// RLMI renders the root document of a list's NOTIFY (application/rlmi+xml). A
+// RLMI is AppendRLMI into memory of its own.
+func RLMI(r Roll) []byte { return AppendRLMI(make([]byte, 0, memberRoom*(len(r.Members)+1)), r) }
+
+// AppendRLMI renders the root document of a list's NOTIFY (application/rlmi+xml). A
 // member whose document is to follow has no instance yet, which RFC 4662 4.5
 // allows in full state too. There is no XML declaration: it would say nothing new,
 // and a datagram has little room.
-func RLMI(r Roll) []byte {
-	b := make([]byte, 0, memberRoom*(len(r.Members)+1))
+func AppendRLMI(b []byte, r Roll) []byte {
 	attr := func(name, value string) {
 		b = append(append(append(b, ' '), name...), '=', '"')
 		b = append(appendEscaped(b, value, true), '"')

@@ -295,18 +295,18 @@ func (x *index) showing(w watcher, lists []string, source netip.Addr) (shown str
 }
 
 // shows notes what a list's watcher was shown of some of its members.
-func (x *index) shows(s *sub, shown map[string]string) {
+func (x *index) shows(s *sub, shown showings) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	for member, what := range shown {
-		if what == "" {
-			delete(s.face.shown, member)
+	for _, m := range shown {
+		if m.shown == "" {
+			delete(s.face.shown, m.member)
 			continue
 		}
 		if s.face.shown == nil {
 			s.face.shown = map[string]string{}
 		}
-		s.face.shown[member] = what
+		s.face.shown[m.member] = m.shown
 	}
 }
 

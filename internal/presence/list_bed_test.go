@@ -47,13 +47,13 @@ func (l *lamps) Within(resource string) []string {
 	return in
 }
 
-// RLMI implements Lists, in lines.
-func (l *lamps) RLMI(r Roll) []byte {
+// AppendRLMI implements Lists, in lines.
+func (l *lamps) AppendRLMI(dst []byte, r Roll) []byte {
 	text := fmt.Sprintf("list %s %d %v\n", r.URI, r.Version, r.Full)
 	for _, e := range r.Resources {
 		text += fmt.Sprintf("%s|%s|%s|%s\n", e.URI, e.Name, e.Instance, e.CID)
 	}
-	return []byte(text)
+	return append(dst, text...)
 }
 
 // relist gives a list other members; none is no list.

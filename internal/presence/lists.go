@@ -2,6 +2,7 @@ package presence
 
 import (
 	"bytes"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -23,8 +24,8 @@ type Lists interface {
 	Members(list string) (members []Member, ok bool)
 	// Within names the lists that a resource is a member of.
 	Within(resource string) []string
-	// RLMI renders the root document of a list's NOTIFY (application/rlmi+xml).
-	RLMI(r Roll) []byte
+	// AppendRLMI appends the root document of a list's NOTIFY (application/rlmi+xml).
+	AppendRLMI(dst []byte, r Roll) []byte
 }
 
 // Member is a resource of a list.
@@ -48,9 +49,9 @@ type RollEntry struct{ URI, Name, Instance, CID string }
 // noLists is a Source without any.
 type noLists struct{}
 
-func (noLists) Members(string) ([]Member, bool) { return nil, false }
-func (noLists) Within(string) []string          { return nil }
-func (noLists) RLMI(Roll) []byte                { return nil }
+func (noLists) Members(string) ([]Member, bool)      { return nil, false }
+func (noLists) Within(string) []string               { return nil }
+func (noLists) AppendRLMI(dst []byte, _ Roll) []byte { return dst }
 
 func listsOf(s Source) Lists {
 	if l, ok := s.(Lists); ok {
@@ -146,6 +147,9 @@ type part struct {
 // short says whether a document is of short ASCII lines, which need no
 // Content-Transfer-Encoding (RFC 2045 2.7, 6.1).
 func short(body []byte) bool {
+	if len(body) <= 998 {
+		return !slices.ContainsFunc(body, func(c byte) bool { return c >= 0x80 })
+	}
 	line := 0
 	for _, c := range body {
 		if line++; c == '\n' {
@@ -158,9 +162,9 @@ func short(body []byte) bool {
 	return true
 }
 
-// related joins documents (RFC 2046 5.1, RFC 2387) and returns the type of the
-// whole; the first one is the root.
-func related(parts []part) (contentType string, body []byte) {
+// related appends documents, joined (RFC 2046 5.1, RFC 2387), and returns the type of
+// the whole; the first one is the root.
+func related(b []byte, parts []part) (contentType string, body []byte) {
 	boundary := "parkd"
 	for i := 0; i < len(parts); {
 		if bytes.Contains(parts[i].body, []byte("--"+boundary)) {
@@ -169,17 +173,16 @@ func related(parts []part) (contentType string, body []byte) {
 		}
 		i++
 	}
-	var b bytes.Buffer
-	for _, p := range parts {
-		b.WriteString("--" + boundary + "\r\nContent-ID: <" + p.cid + ">\r\nContent-Type: " + p.contentType + "\r\n")
+	for i := range parts {
+		p := &parts[i]
+		b = append(append(append(b, "--"...), boundary...), "\r\nContent-ID: <"...)
+		b = append(append(append(b, p.cid...), ">\r\nContent-Type: "...), p.contentType...)
 		if !short(p.body) {
-			b.WriteString("Content-Transfer-Encoding: binary\r\n")
+			b = append(b, "\r\nContent-Transfer-Encoding: binary"...)
 		}
-		b.WriteString("\r\n")
-		b.Write(p.body)
-		b.WriteString("\r\n")
+		b = append(append(append(b, "\r\n\r\n"...), p.body...), "\r\n"...)
 	}
-	b.WriteString("--" + boundary + "--\r\n")
+	b = append(append(append(b, "--"...), boundary...), "--\r\n"...)
 	// RFC 4662 5, RFC 2387 3.
-	return `multipart/related;type="` + parts[0].contentType + `";start="<` + parts[0].cid + `>";boundary="` + boundary + `"`, b.Bytes()
+	return `multipart/related;type="` + parts[0].contentType + `";start="<` + parts[0].cid + `>";boundary="` + boundary + `"`, b
 }

@@ -91,8 +91,7 @@ func (s *sub) notify(v *volley, now time.Time) {
 	t := &telling{s: s, flow: s.rec.Dialog.Flow, version: s.rec.Version, sent: now, since: s.since.time()}
 	sheet := sheets.Get().(*sheet)
 	p := s.params()
-	p.Room = sheet[:0]
-	doc, ok := s.document(t, p, fresh)
+	doc, ok := s.document(t, p, fresh, sheet)
 	if !ok && s.closing == "" { // RFC 6665 4.1.3
 		s.n.index.drop(s)
 		s.expiry.Stop()

@@ -27,13 +27,13 @@ type telling struct {
 	sent    time.Time
 	since   time.Time // the change that it tells; zero = none
 	shown   string
-	last    bool              // it says terminated
-	over    bool              // its transaction is, without an answer
-	full    bool              // of a list: it names all members
-	members []string          // of a list: those whose documents it has
-	showing map[string]string // of them, by member
-	missed  bool              // of a list: they are told again
-	again   bool              // if that comes to nothing, at once
+	last    bool     // it says terminated
+	over    bool     // its transaction is, without an answer
+	full    bool     // of a list: it names all members
+	members []string // of a list: those whose documents it has
+	showing showings // what they show
+	missed  bool     // of a list: they are told again
+	again   bool     // if that comes to nothing, at once
 
 	// How it ended, for Run:
 	answer sipua.Answer
@@ -52,8 +52,16 @@ func (t *telling) stop() {
 	t.exchange.Stop()
 }
 
-// sheet is what a document is written on before it is copied into its NOTIFY.
-type sheet [1024]byte
+// sheet is what a document is written on before it is copied into its NOTIFY. What a
+// list needs beside is there when one has been written on it.
+type sheet struct {
+	doc              [1024]byte
+	docs, rlmi, body []byte
+}
+
+// docsRoom is what documents of a list's members are written in, in bytes: as many as
+// go over UDP.
+const docsRoom = 3 << 10
 
 var sheets = sync.Pool{New: func() any { return new(sheet) }}
 

@@ -70,7 +70,7 @@ func (s *sub) lists(resource string, t *telling) bool {
 	case t == nil:
 		return slices.Contains(s.n.lists.Within(resource), s.rec.Resource)
 	}
-	_, in := t.showing[resource]
+	_, in := t.showing.of(resource)
 	return in
 }
 
@@ -88,9 +88,6 @@ func (s *sub) told(t *telling, a sipua.Answer) {
 	st := Step{Kind: StepUnanswered, CSeq: t.seq}
 	if a.Code != 0 {
 		st.Kind, st.Code, st.CSeq = StepAnswer, a.Code, a.Seq
-		if !t.sent.IsZero() {
-			st.Took = time.Since(t.sent)
-		}
 	}
 	s.stepOf(t, st)
 }
@@ -104,11 +101,13 @@ func (s *sub) stepOf(t *telling, st Step) {
 			st.List = s.rec.Resource
 		}
 		switch {
+		case st.Kind == StepAnswer && !t.sent.IsZero():
+			st.Took = time.Since(t.sent)
 		case st.Kind != StepNotify:
 		case r == s.rec.Resource:
 			st.Shown = t.shown
 		default:
-			st.Shown = t.showing[r]
+			st.Shown, _ = t.showing.of(r)
 		}
 		s.n.o.Follower.Step(st)
 	}

@@ -87,13 +87,14 @@ func (l *lamps) Within(resource string) []string {
 	return append(slices.Clip(listing.within[resource]), everything)
 }
 
-// RLMI implements presence.Lists.
-func (l *lamps) RLMI(r presence.Roll) []byte {
-	roll := blf.Roll{URI: r.URI, Version: r.Version, Full: r.Full, Members: make([]blf.Member, len(r.Resources))}
-	for i, e := range r.Resources {
-		roll.Members[i] = blf.Member(e)
+// AppendRLMI implements presence.Lists.
+func (l *lamps) AppendRLMI(dst []byte, r presence.Roll) []byte {
+	var few [2]blf.Member
+	roll := blf.Roll{URI: r.URI, Version: r.Version, Full: r.Full, Members: few[:0]}
+	for _, e := range r.Resources {
+		roll.Members = append(roll.Members, blf.Member(e))
 	}
-	return blf.RLMI(roll)
+	return blf.AppendRLMI(dst, roll)
 }
 
 // known reports whether a user part of a URI is one of ours: for OPTIONS.
