@@ -213,6 +213,20 @@ func TestTimeThatGoesBack(t *testing.T) {
 	})
 }
 
+// A peer that stopped to send SRs a day ago is told of no delay since the last one, which
+// would be another one modulo 2^32.
+func TestDelayThatFitsNoReport(t *testing.T) {
+	for _, tt := range []struct {
+		since time.Duration
+		want  uint32
+	}{{time.Second, 1 << 16}, {18 * time.Hour, 18 * 3600 << 16}, {19 * time.Hour, 0}, {1000 * time.Hour, 0}} {
+		c := &reports{lsr: 5, lsrOf: 7, lsrAt: time.Minute, rx: received{begun: true, ssrc: 7, count: 1}}
+		if b := c.blocks(time.Minute + tt.since)[0]; b.Delay != tt.want || (b.LastSenderReport != 0) != (tt.want != 0) {
+			t.Errorf("%v after an SR: %+v", tt.since, b)
+		}
+	}
+}
+
 // cutConn loses whatever is sent after the thousandth packet of all: a loop that never
 // ends would have the time of a bubble stand still.
 type cutConn struct {

@@ -51,6 +51,10 @@ func (v *received) take(h *packet.Packet, event bool, now time.Duration) {
 	v.transit, v.timed = transit, true
 }
 
+// longest is how long ago an SR can be that a report refers to: more does not fit into its
+// field (RFC 3550 6.4.1).
+const longest = 1 << 16 * time.Second
+
 // blocks are what is reported of the peer's stream: nothing if none has come since
 // the last report (RFC 3550 6.4.1).
 func (c *reports) blocks(now time.Duration) []rtcp.ReceptionReport {
@@ -70,7 +74,7 @@ func (c *reports) blocks(now time.Duration) []rtcp.ReceptionReport {
 		b.FractionLost = uint8(min(uint32(lost)<<8/due, 255))
 	}
 	v.expected, v.reported = expected, v.count
-	if c.lsr != 0 && c.lsrOf == v.ssrc {
+	if c.lsr != 0 && c.lsrOf == v.ssrc && now-c.lsrAt < longest {
 		b.LastSenderReport, b.Delay = c.lsr, short(now-c.lsrAt)
 	}
 	return []rtcp.ReceptionReport{b}
