@@ -227,10 +227,8 @@ func (b *Bolt) fill(tx *bbolt.Tx) error {
 	w.keys, w.buffer = slices.AppendSeq(w.keys[:0], all.keys()), w.buffer[:0]
 	number := func(k string) uint64 { n, _ := all.number(k); return n }
 	slices.SortFunc(w.keys, func(k, l string) int { return cmp.Compare(number(k), number(l)) })
-	var value []byte
 	for _, k := range w.keys {
-		value = all.get(value[:0], k)
-		if err := w.put(data, number(k), k, value); err != nil {
+		if err := w.put(data, number(k), k, all.get(k)); err != nil {
 			return err
 		}
 	}

@@ -45,13 +45,14 @@ func (c *copies) pack() (more bool) {
 			return true
 		}
 		d := c.dictionary(key)
-		packed := d.pack(&c.packer, key, s.value)
-		if d.teaches(s.value, len(packed)) {
-			d.learn(s.value)
-			packed = d.pack(&c.packer, key, s.value)
-		}
 		c.room = append(append(c.room[:0], key...), numbered(s.number)...)
-		whole := string(append(c.room, packed...))
+		head := len(c.room)
+		c.room = d.pack(c.room, &c.packer, key, s.value)
+		if d.teaches(s.value, len(c.room)-head) {
+			d.learn(s.value)
+			c.room = d.pack(c.room[:head], &c.packer, key, s.value)
+		}
+		whole := string(c.room)
 		c.packed[whole[:len(key)]] = whole[len(key):] // which takes this key, too
 		c.plain = shrink.Delete(c.plain, &c.most[1], key)
 	}
@@ -100,12 +101,16 @@ func (c *copies) number(key string) (n uint64, there bool) {
 	return binary.BigEndian.Uint64([]byte(v[:8])), true
 }
 
-// get appends a value that is there to a slice.
-func (c *copies) get(to []byte, key string) []byte {
+// get returns a copy of a value that is there.
+func (c *copies) get(key string) []byte {
 	if s, there := c.plain[key]; there {
-		return append(to, s.value...)
+		return append([]byte{}, s.value...)
 	}
-	return c.dictionary(key).unpack(to, key, c.packed[key][8:])
+	value, err := c.dictionary(key).unpack(key, []byte(c.packed[key][8:]))
+	if err != nil { // it is of this process, in memory that nobody else writes
+		panic("store: a packed value cannot be read: " + err.Error())
+	}
+	return value
 }
 
 // keys are all there are, each once.
@@ -134,11 +139,9 @@ func (c *copies) len() (n int) {
 // load returns the values whose keys begin with a prefix.
 func (c *copies) load(prefix string) map[string][]byte {
 	found := map[string][]byte{}
-	var room []byte
 	for k := range c.keys() {
 		if strings.HasPrefix(k, prefix) {
-			room = c.get(room[:0], k)
-			found[strings.Clone(k)] = append([]byte{}, room...)
+			found[strings.Clone(k)] = c.get(k)
 		}
 	}
 	return found
