@@ -2,6 +2,11 @@ package srtp
 
 import (
 	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hmac"
+	"crypto/sha1"
+	"crypto/subtle"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -519,10 +524,20 @@ func FuzzReceiver(f *testing.F) {
 	})
 }
 
+// BenchmarkRTP is what a packet of 20 ms costs: protected; and protected and opened. The
+// floor is the standard library's cryptography of protecting it, and no more.
 func BenchmarkRTP(b *testing.B) {
 	for _, name := range names {
+		b.Run(name+"/floor", func(b *testing.B) {
+			p, seal := voice(7, 0), floor(name)
+			b.ReportAllocs()
+			for range b.N {
+				seal(p)
+			}
+		})
 		b.Run(name+"/protect", func(b *testing.B) {
 			s, p := sender(b, name), voice(7, 0)
+			b.ReportAllocs()
 			for i := range b.N {
 				binary.BigEndian.PutUint16(p[2:], uint16(i))
 				if _, err := s.RTP(p); err != nil {
@@ -532,6 +547,7 @@ func BenchmarkRTP(b *testing.B) {
 		})
 		b.Run(name+"/both", func(b *testing.B) {
 			s, r, p := sender(b, name), receiver(b, name, false), voice(7, 0)
+			b.ReportAllocs()
 			for i := range b.N {
 				binary.BigEndian.PutUint16(p[2:], uint16(i))
 				q, err := s.RTP(p)
@@ -543,5 +559,34 @@ func BenchmarkRTP(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// floor encrypts the payload of a packet and makes its tag.
+func floor(name string) func(p []byte) {
+	block, err := aes.NewCipher(keyOf(name)[:suites[name].key])
+	if err != nil {
+		panic(err)
+	}
+	if suites[name].salt == 12 {
+		gcm, err := cipher.NewGCM(block)
+		if err != nil {
+			panic(err)
+		}
+		iv := make([]byte, 12)
+		return func(p []byte) { gcm.Seal(p[12:12], iv, p[12:172], p[:12]) }
+	}
+	mac, iv, sum := hmac.New(sha1.New, make([]byte, 20)), make([]byte, 16), make([]byte, 0, 20)
+	var stream [160]byte
+	return func(p []byte) {
+		for i := range 10 {
+			iv[15] = byte(i)
+			block.Encrypt(stream[16*i:], iv)
+		}
+		subtle.XORBytes(p[12:172], p[12:172], stream[:])
+		mac.Reset()
+		mac.Write(p[:172])
+		mac.Write(iv[:4])
+		mac.Sum(sum)
 	}
 }
