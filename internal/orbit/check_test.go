@@ -226,7 +226,7 @@ func (r *rig) checkLegs() error {
 	for id, e := range r.calls {
 		for _, leg := range legsOf(&e.Call) {
 			owned++
-			if l, ok := r.legs[leg]; !ok || l.call != id || l.record == nil {
+			if l, ok := r.legs[leg]; !ok || l.call != id {
 				return fmt.Errorf("leg %s is not known as call %s's: %+v", leg, id, l)
 			}
 		}

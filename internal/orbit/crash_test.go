@@ -235,6 +235,9 @@ func differ(got, want *server) error {
 	if !reflect.DeepEqual(legs, wantLegs) {
 		return fmt.Errorf("legs are %v, want %v", legs, wantLegs)
 	}
+	if !reflect.DeepEqual(got.disk.legs, want.disk.legs) {
+		return fmt.Errorf("legs on disk are %v, want %v", got.disk.legs, want.disk.legs)
+	}
 	return nil
 }
 

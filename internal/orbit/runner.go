@@ -258,6 +258,7 @@ func (r *Runner) flush() {
 	defer func() { r.flushing = false }()
 	for len(r.held) > 0 && r.held[0].done {
 		h := r.held[0]
+		r.held[0] = held{} // else it would be in memory until another one is put behind the last
 		r.held = r.held[1:]
 		r.first++
 		if h.err != nil && h.change.park != "" && !r.state.fetched(h.change.park) {

@@ -29,10 +29,9 @@ type State struct {
 	stirred []*pool // their lamps may have to be told otherwise
 }
 
-// leg is what the state knows of a leg: whose it is, and its snapshot.
+// leg is what the state knows of a leg: whose it is. Its snapshot is the journal's.
 type leg struct {
-	call   string // "" = it is being ended
-	record []byte
+	call string // "" = it is being ended
 }
 
 // entry is a call and its links.
@@ -109,9 +108,7 @@ func (s *State) Apply(ch Change) {
 			delete(s.legs, id)
 			continue
 		}
-		l := s.legs[id]
-		l.record = record
-		s.legs[id] = l
+		s.legs[id] = s.legs[id] // known from now on, if it was not
 	}
 	s.drain = s.drain || ch.Drain
 }
@@ -141,9 +138,8 @@ func (s *State) sweep(ext string) {
 // legs stay, as ending ones.
 func (s *State) detach(e *entry) {
 	for _, id := range e.Legs() {
-		if l, ok := s.legs[id]; ok {
-			l.call = ""
-			s.legs[id] = l
+		if _, ok := s.legs[id]; ok {
+			s.legs[id] = leg{}
 		}
 	}
 	if e.index >= 0 {
@@ -176,9 +172,7 @@ func (s *State) insert(e *entry) {
 func (s *State) attach(e *entry) {
 	for _, id := range e.Legs() {
 		if id != "" {
-			l := s.legs[id]
-			l.call, l.record = e.ID, known(l.record)
-			s.legs[id] = l
+			s.legs[id] = leg{call: e.ID}
 		}
 	}
 	if e.linked {
@@ -223,12 +217,13 @@ func (s *State) ordered() []Call {
 
 func bySeq(a, b Call) int { return cmp.Compare(a.Seq, b.Seq) }
 
-// Snapshot returns the calls in order of their places, and the legs.
+// Snapshot returns the calls in order of their places, and the legs, as Restore takes
+// them: without what only the journal knows of them.
 func (s *State) Snapshot() ([]Call, map[string][]byte) {
 	calls := s.ordered()
 	legs := make(map[string][]byte, len(s.legs))
-	for id, l := range s.legs {
-		legs[id] = l.record
+	for id := range s.legs {
+		legs[id] = []byte{}
 	}
 	return calls, legs
 }

@@ -15,7 +15,7 @@ const (
 	holdPause  = 50 * time.Millisecond // between two tries at least, while writing fails,
 	holdShare  = 4                     // … and so many times what the last one took, below retryPause
 
-	keepBuffer = 1 << 20 // bytes of it that are kept from one transaction to the next
+	keepBuffer = 1 << 18 // bytes of it that are kept from one transaction to the next
 )
 
 // group is what waits to be written in one transaction: the last word on each
