@@ -10,6 +10,7 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 
+	"parkd/internal/shrink"
 	"parkd/internal/sipua"
 )
 
@@ -36,16 +37,20 @@ type Table struct {
 	shard [shards]shard
 }
 
+// shard has no texts of its own, of which there would be three in each place, free
+// ones too: dialogs are found by a hash, and compared.
 type shard struct {
 	mu      sync.RWMutex
-	entries map[ID]*Entry
+	entries map[uint64]*Entry // the first of a chain, by the hash of ID
+	chained int               // dialogs in it
+	most    int               // shrink's
 }
 
 // NewTable makes an empty table; the wheel times the waits for predecessors.
 func NewTable(w *Wheel) *Table {
 	t := &Table{wheel: w, seed: maphash.MakeSeed()}
 	for i := range t.shard {
-		t.shard[i].entries = map[ID]*Entry{}
+		t.shard[i].entries = map[uint64]*Entry{}
 	}
 	return t
 }
@@ -55,11 +60,17 @@ type Entry struct {
 	table *Table
 	id    ID
 	usage Usage
+	next  *Entry // of those with the same hash; owned by the shard's mu
 
 	mu    sync.Mutex // leaf, but for the queue's own lock
+	last  uint32     // highest CSeq delivered; 0 = none
 	queue *Queue
-	last  uint32 // highest CSeq delivered; 0 = none
-	held  []held // waiting for a predecessor, by CSeq
+	hall  *hall // nil = nobody waits
+}
+
+// hall is where requests wait for their predecessors.
+type hall struct {
+	held  []held // by CSeq
 	timer *Timer
 }
 
@@ -75,42 +86,74 @@ type held struct {
 // dialog with that Call-ID and local tag that is not in the table itself: so
 // do requests find us before, or beside, the response that completes it.
 func (t *Table) Add(id ID, remoteSeq uint32, q *Queue, u Usage) (*Entry, error) {
-	s := t.at(id.CallID)
+	s, h := t.at(&id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.entries[id] != nil {
+	if s.find(h, &id) != nil {
 		return nil, ErrExists
 	}
-	e := &Entry{table: t, id: id, usage: u, queue: q, last: remoteSeq}
-	s.entries[id] = e
+	e := &Entry{table: t, id: id, usage: u, queue: q, last: remoteSeq, next: s.entries[h]}
+	s.entries[h] = e
+	s.chained++
 	return e, nil
 }
 
 // Remove takes a dialog out; requests that wait in it get 481.
 func (t *Table) Remove(id ID) {
-	s := t.at(id.CallID)
+	s, h := t.at(&id)
 	s.mu.Lock()
-	e := s.entries[id]
-	delete(s.entries, id)
+	e := s.find(h, &id)
+	if e != nil {
+		s.unchain(h, e)
+	}
 	s.mu.Unlock()
 	if e == nil {
 		return
 	}
 	e.mu.Lock()
-	waiting := e.held
-	e.held = nil
-	e.timer.Stop()
+	waiting := e.hall
+	e.hall = nil
 	e.mu.Unlock()
-	for _, h := range waiting {
+	if waiting == nil {
+		return
+	}
+	waiting.timer.Stop()
+	for _, h := range waiting.held {
 		h.r.Reply(sip.StatusCallTransactionDoesNotExists, "")
+	}
+}
+
+// find returns a dialog or nil; its caller holds mu.
+func (s *shard) find(hash uint64, id *ID) *Entry {
+	e := s.entries[hash]
+	for e != nil && e.id != *id {
+		e = e.next
+	}
+	return e
+}
+
+// unchain takes a dialog out; it holds mu.
+func (s *shard) unchain(hash uint64, e *Entry) {
+	s.chained--
+	first := s.entries[hash]
+	switch {
+	case first == e && e.next == nil:
+		s.entries = shrink.Delete(s.entries, &s.most, hash)
+	case first == e:
+		s.entries[hash] = e.next
+	default:
+		for first.next != e {
+			first = first.next
+		}
+		first.next = e.next
 	}
 }
 
 // Find returns the dialog with exactly that identity.
 func (t *Table) Find(id ID) (*Entry, bool) {
-	s := t.at(id.CallID)
+	s, h := t.at(&id)
 	s.mu.RLock()
-	e := s.entries[id]
+	e := s.find(h, &id)
 	s.mu.RUnlock()
 	return e, e != nil
 }
@@ -136,7 +179,7 @@ func (t *Table) Len() int {
 	for i := range t.shard {
 		s := &t.shard[i]
 		s.mu.RLock()
-		n += len(s.entries)
+		n += s.chained
 		s.mu.RUnlock()
 	}
 	return n
@@ -165,19 +208,20 @@ func (t *Table) ACK(r *sipua.Request) {
 // match finds the dialog of a request from the peer: the To tag is ours.
 func (t *Table) match(r *sipua.Request) (*Entry, bool) {
 	id := ID{CallID: sipua.CallID(r.Request), Local: sipua.ToTag(r.Request), Remote: sipua.FromTag(r.Request)}
-	s := t.at(id.CallID)
+	s, h := t.at(&id)
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	if e := s.entries[id]; e != nil {
+	if e := s.find(h, &id); e != nil {
 		return e, true
 	}
 	id.Remote = ""
-	e := s.entries[id]
+	e := s.find(maphash.Comparable(t.seed, id), &id) // in the same shard
 	return e, e != nil
 }
 
-func (t *Table) at(callID string) *shard {
-	return &t.shard[maphash.String(t.seed, callID)%shards]
+// at is where a dialog is, if it is there. All of a Call-ID are in one shard.
+func (t *Table) at(id *ID) (*shard, uint64) {
+	return &t.shard[maphash.String(t.seed, id.CallID)%shards], maphash.Comparable(t.seed, *id)
 }
 
 // ID is the dialog's identity, Usage what it was added with.
@@ -212,8 +256,12 @@ func (e *Entry) deliver(r *sipua.Request) {
 	if seq <= e.last+1 {
 		idle = e.post(r)
 	} else {
-		i, _ := slices.BinarySearchFunc(e.held, seq, func(h held, n uint32) int { return cmp.Compare(h.seq, n) })
-		e.held = slices.Insert(e.held, i, held{r: r, seq: seq, until: time.Now().Add(gap)})
+		if e.hall == nil {
+			e.hall = &hall{}
+		}
+		w := e.hall
+		i, _ := slices.BinarySearchFunc(w.held, seq, func(h held, n uint32) int { return cmp.Compare(h.seq, n) })
+		w.held = slices.Insert(w.held, i, held{r: r, seq: seq, until: time.Now().Add(gap)})
 	}
 	idle = e.release(time.Now()) || idle
 	e.mu.Unlock()
@@ -226,33 +274,36 @@ func (e *Entry) deliver(r *sipua.Request) {
 // whose time is over, with what is before them. It holds mu, and says whether
 // the queue was idle: then the caller has to run it.
 func (e *Entry) release(now time.Time) (idle bool) {
+	w := e.hall
+	if w == nil {
+		return false
+	}
 	n := 0 // how many go
-	for i, h := range e.held {
-		if !now.Before(h.until) || len(e.held)-n > maxHeld {
+	for i, h := range w.held {
+		if !now.Before(h.until) || len(w.held)-n > maxHeld {
 			n = i + 1
 		}
 	}
-	for i := 0; i < len(e.held); i++ {
-		if i >= n && e.held[i].seq > e.last+1 {
+	for i := 0; i < len(w.held); i++ {
+		if i >= n && w.held[i].seq > e.last+1 {
 			break
 		}
-		idle = e.post(e.held[i].r) || idle
+		idle = e.post(w.held[i].r) || idle
 		n = max(n, i+1)
 	}
-	e.held = e.held[n:]
-	e.timer.Stop()
-	e.timer = nil
-	if len(e.held) == 0 {
-		e.held = nil
+	w.held = w.held[n:]
+	w.timer.Stop()
+	if len(w.held) == 0 {
+		e.hall = nil
 		return idle
 	}
-	next := e.held[0].until
-	for _, h := range e.held {
+	next := w.held[0].until
+	for _, h := range w.held {
 		if h.until.Before(next) {
 			next = h.until
 		}
 	}
-	e.timer = e.table.wheel.After(next.Sub(now), e.queue, func() {
+	w.timer = e.table.wheel.After(next.Sub(now), e.queue, func() {
 		e.mu.Lock()
 		q, idle := e.queue, e.release(time.Now())
 		e.mu.Unlock()

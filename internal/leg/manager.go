@@ -22,6 +22,7 @@ import (
 
 	"parkd/internal/dialog"
 	"parkd/internal/orbit"
+	"parkd/internal/shrink"
 	"parkd/internal/sipua"
 )
 
@@ -63,6 +64,7 @@ type Manager struct {
 
 	mu       sync.Mutex // leaf
 	legs     map[string]*Leg
+	most     int             // shrink's, of legs
 	began    map[string]*Leg // restored ones, by the INVITE that the peer began with
 	calling  map[string]*Leg // restored ones whose INVITE of ours is lost, by Call-ID
 	summoned map[string]*summons
@@ -156,7 +158,7 @@ func (m *Manager) forget(l *Leg) {
 	m.o.Table.Remove(l.dialog.ID)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	delete(m.legs, l.id)
+	m.legs = shrink.Delete(m.legs, &m.most, l.id)
 	delete(m.began, l.key)
 	delete(m.calling, l.key)
 	delete(m.ours, l.placed)

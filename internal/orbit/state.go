@@ -7,6 +7,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"parkd/internal/shrink"
 )
 
 // State holds every call. One goroutine owns it, a Runner's or a test's.
@@ -20,7 +22,8 @@ type State struct {
 	pools  map[string]*pool  // by extension
 	calls  map[string]*entry // by call id
 	legs   map[string]leg
-	alias  map[string]*entry // by the alias's Call-ID
+	alias  map[string]*entry                // by the alias's Call-ID
+	most   struct{ calls, legs, alias int } // shrink's
 	due    deadlines
 	parked int    // calls in an orbit
 	seq    uint64 // of the last place given out
@@ -76,7 +79,7 @@ func (s *State) Apply(ch Change) {
 	for _, id := range ch.Del {
 		if e := s.calls[id]; e != nil {
 			s.remove(e)
-			delete(s.calls, id)
+			s.calls = shrink.Delete(s.calls, &s.most.calls, id)
 			s.sit(s.places[e.At])
 			s.sweep(e.At)
 		}
@@ -105,7 +108,7 @@ func (s *State) Apply(ch Change) {
 	}
 	for id, record := range ch.Legs {
 		if record == nil {
-			delete(s.legs, id)
+			s.legs = shrink.Delete(s.legs, &s.most.legs, id)
 			continue
 		}
 		s.legs[id] = s.legs[id] // known from now on, if it was not
@@ -146,7 +149,7 @@ func (s *State) detach(e *entry) {
 		heap.Remove(&s.due, e.index)
 	}
 	if e.linked {
-		delete(s.alias, e.Alias().CallID)
+		s.alias = shrink.Delete(s.alias, &s.most.alias, e.Alias().CallID)
 	}
 }
 

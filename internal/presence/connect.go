@@ -129,7 +129,7 @@ func (x *index) join(s *sub, f sipua.Flow) {
 		return
 	}
 	if old != (link{}) {
-		take(x.links, old, s, inLinks)
+		x.links = take(x.links, &x.most.links, old, s, inLinks)
 	}
 	if now != (link{}) {
 		put(x.links, now, s, inLinks)
@@ -161,7 +161,7 @@ func (x *index) found(s *sub) {
 // unlose holds mu.
 func (x *index) unlose(s *sub) {
 	if s.face.lost != nil {
-		take(x.lost, *s.face.lost, s, inLost)
+		x.lost = take(x.lost, &x.most.lost, *s.face.lost, s, inLost)
 		s.face.lost = nil
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"parkd/internal/shrink"
 	"parkd/internal/sipua"
 )
 
@@ -26,7 +27,8 @@ type index struct {
 	links    map[link][]*sub // by the connection that they came by
 	lost     map[link][]*sub // whose last NOTIFY is not answered, by where they came from: port 0 = any
 	flows    flows
-	fetches  int // SUBSCRIBEs of Expires 0 under way
+	fetches  int                                          // SUBSCRIBEs of Expires 0 under way
+	most     struct{ watcher, resource, links, lost int } // shrink's
 }
 
 // The lists of index that a subscription may be in.
@@ -146,7 +148,7 @@ func (x *index) unchain(s *sub) {
 	case f.next != nil:
 		x.watcher[f.watcher] = f.next
 	default:
-		delete(x.watcher, f.watcher)
+		x.watcher = shrink.Delete(x.watcher, &x.most.watcher, f.watcher)
 	}
 	f.next, f.prev = nil, nil
 }
@@ -237,7 +239,7 @@ func (x *index) remove(s *sub) {
 	s.face.listed = false
 	x.unchain(s)
 	x.every = s.leave(x.every, inEvery)
-	take(x.resource, s.rec.topic(), s, inResource)
+	x.resource = take(x.resource, &x.most.resource, s.rec.topic(), s, inResource)
 	x.unlose(s)
 	x.join(s, sipua.Flow{})
 	x.flows.move(s, sipua.Flow{})
@@ -359,12 +361,12 @@ func put[K comparable](m map[K][]*sub, k K, s *sub, list int) {
 	m[k] = append(m[k], s)
 }
 
-func take[K comparable](m map[K][]*sub, k K, s *sub, list int) {
+func take[K comparable](m map[K][]*sub, most *int, k K, s *sub, list int) map[K][]*sub {
 	if rest := s.leave(m[k], list); len(rest) > 0 {
 		m[k] = rest
-	} else {
-		delete(m, k)
+		return m
 	}
+	return shrink.Delete(m, most, k)
 }
 
 // leave puts the last of a list in the place of s.

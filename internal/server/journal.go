@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"parkd/internal/orbit"
+	"parkd/internal/shrink"
 	"parkd/internal/store"
 )
 
@@ -24,9 +25,9 @@ const (
 // and not to be met again at each start.
 const damaged = "damaged/"
 
-func key(orbit, kind, id string) string {
-	return url.PathEscape(orbit) + "/" + kind + "/" + id
-}
+func key(orbit, kind, id string) string { return under(url.PathEscape(orbit), kind, id) }
+
+func under(owner, kind, id string) string { return owner + "/" + kind + "/" + id }
 
 // split takes a key apart; ok is false for one that is not of those kinds.
 func split(key string) (kind, id string, ok bool) {
@@ -41,6 +42,9 @@ func split(key string) (kind, id string, ok bool) {
 	return "", "", false
 }
 
+// owner is whose key it is.
+func owner(key string) string { return strings.Clone(key[:strings.IndexByte(key, '/')]) }
+
 // journal writes the changes of orbits to a store. It implements
 // orbit.Journal: the store promises order, and that what could not be written
 // is written first later.
@@ -48,9 +52,10 @@ type journal struct {
 	store store.Store
 	took  func(time.Duration) // from Append to durable; may be nil
 
-	// Keys by id: a call's begins with its last orbit, a leg's with that of its
-	// call. Owned by whoever calls Append: the runner.
-	calls, legs map[string]string
+	// Whose keys they have, by id, as it is in a key: a call its last orbit's, a leg
+	// that of its call. Owned by whoever calls Append: the runner.
+	calls, legs         map[string]string
+	mostCalls, mostLegs int // shrink's
 }
 
 func newJournal(st store.Store, took func(time.Duration)) *journal {
@@ -73,40 +78,40 @@ func (j *journal) Append(ch orbit.Change, done func(error)) {
 func (j *journal) batch(ch *orbit.Change) store.Batch {
 	b := store.Batch{Put: make(map[string][]byte, len(ch.Put)+len(ch.Legs))}
 	for _, id := range ch.Del {
-		if k, ok := j.calls[id]; ok {
-			b.Del = append(b.Del, k)
-			delete(j.calls, id)
+		if owner, ok := j.calls[id]; ok {
+			b.Del = append(b.Del, under(owner, callKind, id))
+			j.calls = shrink.Delete(j.calls, &j.mostCalls, id)
 		}
 	}
 	for _, c := range ch.Put {
-		k := key(c.Home, callKind, c.ID)
-		if before, ok := j.calls[c.ID]; ok && before != k {
-			b.Del = append(b.Del, before)
+		owner := url.PathEscape(c.Home)
+		if before, ok := j.calls[c.ID]; ok && before != owner {
+			b.Del = append(b.Del, under(before, callKind, c.ID))
 		}
-		j.calls[c.ID] = k
-		b.Put[k] = orbit.EncodeCall(c)
+		j.calls[c.ID] = owner
+		b.Put[under(owner, callKind, c.ID)] = orbit.EncodeCall(c)
 		for _, leg := range c.Legs() {
 			if leg == "" {
 				continue
 			}
-			k, before := key(c.Home, legKind, leg), j.legs[leg]
-			if before != "" && before != k {
+			before, known := j.legs[leg]
+			if known && before != owner {
 				if ch.Legs[leg] == nil {
 					continue // it moves with the next change that brings both
 				}
-				b.Del = append(b.Del, before)
+				b.Del = append(b.Del, under(before, legKind, leg))
 			}
-			j.legs[leg] = k
+			j.legs[leg] = owner
 		}
 	}
 	for id, record := range ch.Legs {
-		k, known := j.legs[id]
+		owner, known := j.legs[id]
 		switch {
 		case record != nil && known:
-			b.Put[k] = record
+			b.Put[under(owner, legKind, id)] = record
 		case known:
-			b.Del = append(b.Del, k)
-			delete(j.legs, id)
+			b.Del = append(b.Del, under(owner, legKind, id))
+			j.legs = shrink.Delete(j.legs, &j.mostLegs, id)
 		}
 	}
 	return b
@@ -177,12 +182,12 @@ func (j *journal) read() (kept, error) {
 				continue
 			}
 			k.calls = append(k.calls, c)
-			j.calls[id] = at
+			j.calls[id] = owner(at)
 		case legKind:
 			if value == nil {
 				value = []byte{} // known, without a snapshot
 			}
-			k.legs[id], j.legs[id], k.keys[id] = value, at, at
+			k.legs[id], j.legs[id], k.keys[id] = value, owner(at), at
 		case subKind:
 			k.subs[id], k.keys[id] = value, at
 		}

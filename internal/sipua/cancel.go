@@ -1,12 +1,15 @@
 package sipua
 
 import (
+	"hash/maphash"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
+
+	"parkd/internal/shrink"
 )
 
 const (
@@ -134,21 +137,28 @@ func (c *cancels) close() {
 	c.live, c.answered, c.early = nil, recent[string]{}, nil
 }
 
-// merged recognises a request that reached us by two ways (RFC 3261 8.2.2.2).
+// merged recognises a request that reached us by two ways (RFC 3261 8.2.2.2). It
+// knows requests and branches by their hashes, whose seed nobody else knows: texts of
+// some hundred bytes would be kept for each, for as long as its transaction lasts.
 type merged struct {
 	mu   sync.Mutex // leaf
-	seen map[string]string
+	seed maphash.Seed
+	seen map[uint64]uint64 // branches by request
+	most int               // shrink's
 }
+
+// copied is what copies of a request have in common.
+type copied struct{ from, callID, cseq string }
 
 // enter notes a request until its transaction ends; false means that the same
 // request is being served with another branch.
 func (m *merged) enter(r *Request) bool {
-	key := FromTag(r.Request) + " " + CallID(r.Request) + " " + r.CSeq().Value()
-	branch := cancelKey(r.Request)
 	m.mu.Lock()
 	if m.seen == nil {
-		m.seen = map[string]string{}
+		m.seen, m.seed = map[uint64]uint64{}, maphash.MakeSeed()
 	}
+	key := maphash.Comparable(m.seed, copied{FromTag(r.Request), CallID(r.Request), r.CSeq().Value()})
+	branch := maphash.String(m.seed, cancelKey(r.Request))
 	if first, ok := m.seen[key]; ok && first != branch {
 		m.mu.Unlock()
 		return false
@@ -159,7 +169,7 @@ func (m *merged) enter(r *Request) bool {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		if m.seen[key] == branch {
-			delete(m.seen, key)
+			m.seen = shrink.Delete(m.seen, &m.most, key)
 		}
 	}
 	if !r.tx.OnTerminate(leave) {

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/emiago/sipgo/sip"
+
+	"parkd/internal/shrink"
 )
 
 // exchanges are the open ones of a UDP listener, and their timers. Timer E knows
@@ -23,6 +25,7 @@ type exchanges struct {
 	mu     sync.Mutex // leaf
 	random *mathrand.ChaCha8
 	live   map[uint64]*Exchange // by the first half of the branch
+	most   int                  // shrink's
 	rounds []*round
 	alarm  *time.Timer
 	wakes  time.Time // when the alarm rings; zero = not
@@ -171,7 +174,7 @@ func (t *exchanges) end(x *Exchange, state exchangeState) bool {
 	}
 	x.state = state
 	x.unlink()
-	delete(t.live, x.branch.a)
+	t.live = shrink.Delete(t.live, &t.most, x.branch.a)
 	t.count.Store(int32(len(t.live)))
 	x.vacate()
 	return true
