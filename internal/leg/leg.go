@@ -86,7 +86,7 @@ type Leg struct {
 	inbound   inbound        // their INVITE or re-INVITE
 	outbound  outbound       // ours
 	forks     forks          // whom our first INVITE has reached
-	refer     reports        // of the peer's REFER
+	refer     *reports       // of the peer's REFER; noReports before there is one
 	refers    int            // REFERs of the peer's so far
 	leave     *dialog.Timer  // for the peer to hang up, whose REFER succeeded
 	life      life           // proof of life
@@ -127,7 +127,7 @@ type outbound struct {
 	ours      *sipua.Transaction
 	giveUp    *dialog.Timer
 	text      string        // of our first INVITE, before it is sent
-	target    sipua.Target  // and where it is sent
+	target    *sipua.Target // and where it is sent; nil with the text
 	answer    *sip.Response // its 2xx, not acknowledged before that is durable
 	moved     []string      // whom its 3xx names
 	declined  []dialog.ID   // of its answers that were too late

@@ -170,7 +170,7 @@ func (m *Manager) forget(l *Leg) {
 
 // newLeg returns a leg with a queue, known to nobody yet.
 func (m *Manager) newLeg(id string) *Leg {
-	l := &Leg{id: id, m: m, port: silent{}}
+	l := &Leg{id: id, m: m, port: silent{}, refer: &noReports}
 	l.log = m.o.Log.Hook(signed{l})
 	l.queue = dialog.NewQueue(dialog.QueueConfig{
 		Overflow: l.overflowed,

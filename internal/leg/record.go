@@ -100,7 +100,7 @@ func (l *Leg) record() []byte {
 	}
 	switch {
 	case l.state == planned || l.state == calling:
-		r.State, r.Invite, r.Target = recordCalling, masked(l.outbound.text), &l.outbound.target
+		r.State, r.Invite, r.Target = recordCalling, masked(l.outbound.text), l.outbound.target
 	case l.state == confirmed:
 		r.State, r.Unsure = recordConfirmed, l.unsure || l.outbound.answer != nil
 		contact := l.m.o.Endpoint.Contact(l.user, l.dialog.Flow)

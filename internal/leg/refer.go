@@ -40,6 +40,9 @@ func (l *Leg) takeRefer(req *sipua.Request) {
 		in.Carries.ReferredBy = "<" + l.dialog.RemoteURI + ">"
 	}
 	l.refers++
+	if l.refer == &noReports {
+		l.refer = new(reports)
+	}
 	l.refer.begin(l, req, l.refers > 1 || l.restored)
 	l.m.tell(in)
 }

@@ -43,6 +43,10 @@ type reports struct {
 	queue   []notice
 }
 
+// noReports are those of a leg whose peer has sent no REFER, which are few: nothing
+// changes in them.
+var noReports reports
+
 // notice is a NOTIFY to be sent: about which REFER, a fragment, and why it is the last
 // one; "" = it is not.
 type notice struct{ event, fragment, end string }

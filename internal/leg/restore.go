@@ -115,7 +115,7 @@ func (v *revival) restoreCalling() error {
 		return fmt.Errorf("%w: %w", errRecord, err)
 	}
 	v.state = calling
-	v.outbound.text, v.outbound.target = r.Invite, *r.Target
+	v.outbound.text, v.outbound.target = r.Invite, r.Target
 	v.outbound.target.Flow = v.m.o.Endpoint.Present(r.Target.Flow)
 	v.outbound.target.Credentials = v.m.policy.Load().credentials(r.User)
 	v.m.add(v.Leg)

@@ -141,7 +141,7 @@ func (l *Leg) call(e orbit.Ring, to destination, prefer string, err error) {
 	req := l.invite(e, to)
 	l.m.called(l, sipua.CallID(req))
 	to.target.Branch, to.target.Credentials = sipua.NewBranch(), l.m.policy.Load().credentials(l.user)
-	l.outbound.text, l.outbound.target = sipua.Text(req), to.target
+	l.outbound.text, l.outbound.target = sipua.Text(req), &to.target
 	// Written down first: after a crash it has to be taken back.
 	l.keepThen(nil, func() {
 		if l.state != planned {
@@ -270,7 +270,8 @@ func (l *Leg) connected(res *sip.Response) {
 		return
 	}
 	l.state = confirmed
-	if !wanted { // cancelled meanwhile
+	l.outbound.text, l.outbound.target = "", nil // there is nothing to be taken back any more
+	if !wanted {                                 // cancelled meanwhile
 		l.sendBye("cancelled")
 		return
 	}
@@ -338,7 +339,8 @@ func (l *Leg) cancel(reason string) {
 	l.log.Info().Str("reason", reason).Msg("call cancelled")
 	if l.outbound.ours != nil {
 		l.outbound.ours.Cancel()
-	} else if err := l.m.o.Endpoint.CancelLost(l.outbound.text, l.outbound.target); err != nil {
+	} else if to := l.outbound.target; to == nil { // nothing was sent
+	} else if err := l.m.o.Endpoint.CancelLost(l.outbound.text, *to); err != nil {
 		l.log.Warn().Err(err).Msg("invite not taken back")
 	}
 	// RFC 3261 9.1: an INVITE that is never answered in spite of it.

@@ -15,6 +15,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -359,6 +360,8 @@ func TestNoTCP(t *testing.T) {
 	})
 }
 
+var numbered atomic.Uint32
+
 func sendLarge(t *testing.T, e *Endpoint, to string, size int) {
 	t.Helper()
 	sendLargeTo(t, e, to, Target{}, size)
@@ -367,6 +370,7 @@ func sendLarge(t *testing.T, e *Endpoint, to string, size int) {
 func sendLargeTo(t *testing.T, e *Endpoint, to string, target Target, size int) {
 	t.Helper()
 	req := outgoing("SUBSCRIBE", "sip:701@"+to)
+	req.CSeq().SeqNo += numbered.Add(1) // else it may be merged with the one before (RFC 3261 8.2.2.2)
 	req.SetBody([]byte(strings.Repeat("x", size)))
 	done := make(chan error, 4)
 	e.Request(t.Context(), req, target, func(_ *sip.Response, err error) { done <- err })
