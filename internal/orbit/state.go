@@ -111,7 +111,9 @@ func (s *State) Apply(ch Change) {
 			s.legs = shrink.Delete(s.legs, &s.most.legs, id)
 			continue
 		}
-		s.legs[id] = s.legs[id] // known from now on, if it was not
+		if _, there := s.legs[id]; !there {
+			s.legs[id] = leg{} // until its call is put in
+		}
 	}
 	s.drain = s.drain || ch.Drain
 }
