@@ -109,8 +109,9 @@ func (p *Port) screen() bool {
 	return false
 }
 
-// unscreen has everything be heard.
+// unscreen has everything be heard, at once.
 func (p *Port) unscreen() {
+	p.wake()
 	p.inbox.idle = 0
 	if p.out.filtered {
 		p.out.filtered = false

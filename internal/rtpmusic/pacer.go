@@ -29,6 +29,9 @@ type pacer struct {
 	tick   int64                           // the next to be walked
 	now    time.Duration                   // a moment ago
 	frames []frame                         // made, not yet sent; their ports are locked
+	looks  []*Port                         // of these, where to look what has come
+	r      reader                          // of those
+	buf    [maxDatagram]byte               // for r
 	ring   *ring                           // sends several frames at once; nil = none
 	pacing sleeper
 }
@@ -52,6 +55,7 @@ const batchSize = 32
 
 func newPacer(e *Engine) *pacer {
 	w := &pacer{e: e, wake: make(chan struct{}, 1)}
+	w.r = reader{e: e, count: &w.count}
 	for i := range w.rings {
 		w.rings[i] = make([][]*Port, (i+1)*ptimeStep)
 	}
@@ -214,6 +218,11 @@ func (w *pacer) flush() {
 	w.frames = w.frames[:0]
 	w.now = w.e.now()
 	w.count.sent(sent, w.late())
+	for i, p := range w.looks {
+		w.looks[i] = nil
+		p.look(w)
+	}
+	w.looks = w.looks[:0]
 }
 
 // readd puts a port whose ptime has changed where it belongs now; not at once, for

@@ -150,26 +150,54 @@ func (l *poller) read(events []unix.EpollEvent) {
 
 // poll reads one packet; failed says that the socket has an error to tell.
 func (p *Port) poll(l *poller, failed bool) {
+	p.reading.Lock()
+	defer p.reading.Unlock()
 	p.mu.Lock()
-	if p.closed {
+	if p.closed || p.out.dozes { // since the event
 		p.mu.Unlock()
 		return
 	}
-	s := p.sock.(*rawSocket)
 	if failed {
+		s := p.sock.(*rawSocket)
 		p.refused(s.failure())
 		s.watch(false) // else what is queued would wake us for ever
 	}
-	n, from, err := s.recv(l.buf[:])
+	if _, screened := p.receive(&l.r, l.buf[:]); screened {
+		p.sock.(*rawSocket).attach()
+	}
+}
+
+// look reads what has come to a port that dozes.
+func (p *Port) look(w *pacer) {
+	p.reading.Lock()
+	defer p.reading.Unlock()
+	for range dozeReads {
+		p.mu.Lock()
+		if p.closed || !p.out.dozes { // meanwhile
+			p.mu.Unlock()
+			return
+		}
+		came, screened := p.receive(&w.r, w.buf[:])
+		if screened {
+			p.e.wg.Go(p.sock.(*rawSocket).attach) // a sender has no time for it
+		}
+		if !came {
+			return
+		}
+	}
+}
+
+// receive reads one packet, acts upon it, and unlocks p.mu. came says that there was
+// one, screened that it is time to attach a filter.
+func (p *Port) receive(r *reader, b []byte) (came, screened bool) {
+	n, from, err := p.sock.(*rawSocket).recv(b)
 	if err != 0 {
 		p.mu.Unlock()
-		return
+		return false, false
 	}
-	l.r.take(p, l.buf[:n], from)
-	screened := p.screen()
+	r.take(p, b[:n], from)
+	screened = p.screen()
 	p.mu.Unlock()
-	l.r.act(p)
-	if screened {
-		s.attach()
-	}
+	r.act(p)
+	return true, screened
 }

@@ -67,6 +67,8 @@ type Port struct {
 
 	heard atomic.Int64 // engine's clock; 0 = never
 
+	reading sync.Mutex // held by who reads sock, until it is acted upon; locked before mu
+
 	mu      sync.Mutex // guards everything below; nothing waits under it
 	closed  bool
 	session Session
@@ -151,6 +153,7 @@ func (p *Port) Set(s Session) {
 	p.sock.watch(false)
 	p.deaf = p.e.filters.of(s.EventPT, s.EventRecvPT)
 	p.unscreen()
+	p.out.woken = p.e.now()
 	p.attend(again)
 }
 

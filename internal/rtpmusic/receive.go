@@ -17,7 +17,7 @@ type inbox struct {
 	idle   uint8         // packets read since somebody listened; modulo 256
 }
 
-// reader reads ports, one packet at a time. A port has one reader, which owns
+// reader reads ports, one packet at a time. A port has one at a time, which owns
 // these fields; those of the port are read and written under its mutex.
 type reader struct {
 	e     *Engine

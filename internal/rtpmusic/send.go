@@ -34,6 +34,8 @@ type out struct {
 
 	filtered bool          // the kernel throws away what comes and nobody listens to
 	heard    time.Duration // when RTP last came from the peer
+	dozes    bool          // the sender of music looks what has come, and no poller
+	woken    time.Duration // when that ended last, or a description came
 
 	// What was sent since the stream began, modulo 2^32 (RFC 3550 6.4.1); at least, in a
 	// process that goes on with it.
@@ -116,6 +118,7 @@ func (p *Port) frame(w *pacer, tick int64, ptime int) verdict {
 	p.mu.Lock()
 	v := p.makeFrame(w, tick, ptime)
 	if v != frameMade {
+		p.wake()
 		p.mu.Unlock()
 	}
 	return v
@@ -156,5 +159,8 @@ func (p *Port) makeFrame(w *pacer, tick int64, ptime int) verdict {
 		return frameHeld
 	}
 	f.port, f.b, f.size = p, b, m.ptime*bytesPerMs
+	if p.looks(w, tick) {
+		w.looks = append(w.looks, p)
+	}
 	return frameMade
 }

@@ -23,6 +23,8 @@ type socket interface {
 	// filter has the kernel throw away what f does not let pass, once attach has been
 	// called; with nil everything passes at once. False where there are no filters.
 	filter(f *filter) bool
+	// doze has nobody be told of what comes, or its poller again; true if it is so.
+	doze(on bool) bool
 	// drain reads what is queued and gives it to f; nothing where reading waits.
 	drain(f func(b []byte, from netip.AddrPort))
 	close()
@@ -117,6 +119,8 @@ func (s *connSocket) join(bool) bool { return false }
 func (s *connSocket) watch(bool) {}
 
 func (s *connSocket) filter(*filter) bool { return false }
+
+func (s *connSocket) doze(bool) bool { return false }
 
 func (s *connSocket) drain(func([]byte, netip.AddrPort)) {}
 

@@ -253,6 +253,18 @@ func (s *rawSocket) failure() error {
 	return unix.Errno(n)
 }
 
+func (s *rawSocket) doze(on bool) bool {
+	op := unix.EPOLL_CTL_ADD // tells at once of what has come
+	if on {
+		op = unix.EPOLL_CTL_DEL
+	}
+	if err := s.poller.control(op, s); err != nil {
+		s.poller.e.log.Warn().Err(err).Msg("media port is not told of what comes")
+		return !on
+	}
+	return on
+}
+
 // maxDrain bounds how many datagrams are drained; a socket's queue holds fewer
 // of the size of voice.
 const maxDrain = 1000

@@ -35,6 +35,9 @@ func sendNow(c Conn, b []byte, to netip.AddrPort) error {
 	return err
 }
 
+// look is for ports that doze, which is of Linux only.
+func (*Port) look(*pacer) {}
+
 // ring is of Linux only.
 type ring struct{}
 
