@@ -261,6 +261,16 @@ func (e *Engine) release(p *Port) {
 	e.pool.rest(p.num, e.now())
 }
 
+// over reports whether the engine is closing.
+func (e *Engine) over() bool {
+	select {
+	case <-e.done:
+		return true
+	default:
+		return false
+	}
+}
+
 // Close closes every port and ends every goroutine of the engine; it returns when
 // they have ended, so it must not be called from a key callback.
 func (e *Engine) Close() {

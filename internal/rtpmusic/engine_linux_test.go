@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-func newTestEngine(t *testing.T) *Engine {
+func newTestEngine(t testing.TB) *Engine {
 	t.Helper()
 	e := NewEngine(Config{Ports: [2]uint16{20000, 29999}})
 	t.Cleanup(e.Close)

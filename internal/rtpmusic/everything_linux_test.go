@@ -70,7 +70,7 @@ func TestHostileEverything(t *testing.T) {
 					Bridge(p, b.port)
 					wg.Go(p.Close)
 				case 8:
-					a.port.visit()
+					a.port.visit(nil)
 				}
 				for i := range 20 {
 					pt := []uint8{0, 8, 9, 13, 101, 127}[r.IntN(6)]

@@ -221,7 +221,7 @@ func TestDelayThatFitsNoReport(t *testing.T) {
 		want  uint32
 	}{{time.Second, 1 << 16}, {18 * time.Hour, 18 * 3600 << 16}, {19 * time.Hour, 0}, {1000 * time.Hour, 0}} {
 		c := &reports{lsr: 5, lsrOf: 7, lsrAt: time.Minute, rx: received{begun: true, ssrc: 7, count: 1}}
-		if b := c.blocks(time.Minute + tt.since)[0]; b.Delay != tt.want || (b.LastSenderReport != 0) != (tt.want != 0) {
+		if b, _ := c.block(time.Minute + tt.since); b.Delay != tt.want || (b.LastSenderReport != 0) != (tt.want != 0) {
 			t.Errorf("%v after an SR: %+v", tt.since, b)
 		}
 	}

@@ -22,7 +22,7 @@ type peer struct {
 	seq  uint16
 }
 
-func newSocket(t *testing.T, ip netip.Addr) *net.UDPConn {
+func newSocket(t testing.TB, ip netip.Addr) *net.UDPConn {
 	t.Helper()
 	conn, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(ip, 0)))
 	must(t, err)

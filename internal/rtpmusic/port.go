@@ -194,10 +194,10 @@ func (p *Port) pace() {
 	p.e.pacer().add(p)
 }
 
-// visit is called by the wheel, every few seconds while the port is open. It returns
-// when to come again, and 0 for never. The peer gets a report, on hold too, and music
+// visit is called by the wheel, every few seconds while the port is open, with room for
+// a report. It returns when to come again, and 0 for never. The peer gets a report, on hold too, and music
 // on hold goes on: it would keep a tune in memory that was replaced long ago.
-func (p *Port) visit() time.Duration {
+func (p *Port) visit(room []byte) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
@@ -207,7 +207,7 @@ func (p *Port) visit() time.Duration {
 	if p.unasked {
 		p.replaced()
 	}
-	p.report()
+	p.report(room)
 	return untilReport(false)
 }
 

@@ -55,16 +55,16 @@ func (v *received) take(h *packet.Packet, event bool, now time.Duration) {
 // field (RFC 3550 6.4.1).
 const longest = 1 << 16 * time.Second
 
-// blocks are what is reported of the peer's stream: nothing if none has come since
-// the last report (RFC 3550 6.4.1).
-func (c *reports) blocks(now time.Duration) []rtcp.ReceptionReport {
+// block is what is reported of the peer's stream: nothing if none has come since the
+// last report (RFC 3550 6.4.1).
+func (c *reports) block(now time.Duration) (b rtcp.ReceptionReport, heard bool) {
 	v := &c.rx
 	if v.count == v.reported {
-		return nil
+		return b, false
 	}
 	highest := v.cycles + uint32(v.seq)
 	expected := highest - v.base + 1
-	b := rtcp.ReceptionReport{
+	b = rtcp.ReceptionReport{
 		SSRC: v.ssrc, LastSequenceNumber: highest, Jitter: v.jitter >> 4,
 		// A.3: signed, for a packet that comes twice counts twice.
 		TotalLost: uint32(min(max(int64(int32(expected-v.count)), -1<<23), 1<<23-1)) & 0xFFFFFF,
@@ -77,5 +77,5 @@ func (c *reports) blocks(now time.Duration) []rtcp.ReceptionReport {
 	if c.lsr != 0 && c.lsrOf == v.ssrc && now-c.lsrAt < longest {
 		b.LastSenderReport, b.Delay = c.lsr, short(now-c.lsrAt)
 	}
-	return []rtcp.ReceptionReport{b}
+	return b, true
 }

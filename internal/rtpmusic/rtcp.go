@@ -3,6 +3,7 @@ package rtpmusic
 import (
 	"crypto/rand"
 	"encoding/base64"
+	"encoding/binary"
 	mathrand "math/rand/v2"
 	"net/netip"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/pion/rtcp"
 
 	"parkd/internal/rtpmusic/packet"
+	"parkd/internal/rtpmusic/srtp"
 )
 
 // quality is what a peer last said of the stream that it gets from us.
@@ -132,20 +134,18 @@ func (p *Port) reaches() bool {
 	return p.session.Mux || c.found.IsValid() || c.source.IsValid() && l.target.Addr() == l.remote.Addr()
 }
 
-// report sends the peer a report if it can be sent any.
-func (p *Port) report() {
+// report sends the peer a report if it can be sent any, by way of room.
+func (p *Port) report(room []byte) {
 	if p.reaches() {
-		p.sendRTCP(p.compound(p.e.now(), false))
+		p.sendRTCP(p.compound(room, p.e.now(), false))
 	}
 }
 
 // bye takes leave of the peer at the end of the stream. An engine that closes says
 // nothing: the next process goes on with it.
 func (p *Port) bye() {
-	select {
-	case <-p.e.done:
+	if p.e.over() {
 		return
-	default:
 	}
 	p.leaveStream(p.e.now())
 	if h := p.reports.heard; h.known {
@@ -158,7 +158,7 @@ func (p *Port) bye() {
 // has sent nothing must not send a BYE.
 func (p *Port) leaveStream(now time.Duration) {
 	if p.reaches() && (p.reports.spoke || p.out.packets > 0) {
-		p.sendRTCP(p.compound(now, true))
+		p.sendRTCP(p.compound(nil, now, true))
 	}
 }
 
@@ -188,30 +188,66 @@ func (p *Port) sendRTCP(b []byte) {
 	count.reports.Add(1)
 }
 
-// compound is what is sent at now (RFC 3550 6.1): SR or RR, SDES, and a BYE.
-func (p *Port) compound(now time.Duration, bye bool) []byte {
-	o, c := &p.out, &p.reports
-	blocks := c.blocks(now)
-	list := make([]rtcp.Packet, 1, 3)
-	list[0] = &rtcp.ReceiverReport{SSRC: o.ssrc, Reports: blocks}
+// Lengths of what reports are made of, in octets.
+const (
+	srSize     = 28                          // of a sender
+	rrSize     = 8                           // of somebody who has not sent
+	blockSize  = 24                          // what is said of a stream
+	sdesSize   = 4 + (4+2+cnameSize+1+3)/4*4 // ends with a zero, in whole words
+	byeSize    = 8                           // takes leave
+	reportRoom = srSize + blockSize + sdesSize + byeSize + srtp.Overhead
+)
+
+// Packet types beside typeSR and typeRR (RFC 3550 12.1).
+const (
+	typeSDES = 202
+	typeBYE  = 203
+)
+
+// compound appends what is sent at now (RFC 3550 6.1): SR or RR, SDES, and a BYE.
+func (p *Port) compound(dst []byte, now time.Duration, bye bool) []byte {
+	o, c, be := &p.out, &p.reports, binary.BigEndian
+	block, heard := c.block(now)
+	count, more := uint8(0), 0
+	if heard {
+		count, more = 1, blockSize
+	}
 	// RFC 3550 6.4: SR from whoever has sent since the report before the last one.
 	if o.packets != c.before {
-		list[0] = &rtcp.SenderReport{
-			SSRC: o.ssrc, NTPTime: ntp(p.e.start.Add(now)), RTPTime: o.ts + ticks(now-o.at-o.lead),
-			PacketCount: o.packets, OctetCount: o.octets, Reports: blocks,
-		}
+		dst = appendHeader(dst, count, typeSR, srSize+more, o.ssrc)
+		dst = be.AppendUint64(dst, ntp(p.e.start.Add(now)))
+		dst = be.AppendUint32(dst, o.ts+ticks(now-o.at-o.lead))
+		dst = be.AppendUint32(dst, o.packets)
+		dst = be.AppendUint32(dst, o.octets)
+	} else {
+		dst = appendHeader(dst, count, typeRR, rrSize+more, o.ssrc)
 	}
 	c.before, c.last = c.last, o.packets
-	list = append(list, &rtcp.SourceDescription{Chunks: []rtcp.SourceDescriptionChunk{{
-		Source: o.ssrc, Items: []rtcp.SourceDescriptionItem{{Type: rtcp.SDESCNAME, Text: string(c.cname[:])}}}}})
+	if heard {
+		dst = be.AppendUint32(dst, block.SSRC)
+		dst = be.AppendUint32(dst, uint32(block.FractionLost)<<24|block.TotalLost&0xFFFFFF)
+		dst = be.AppendUint32(dst, block.LastSequenceNumber)
+		dst = be.AppendUint32(dst, block.Jitter)
+		dst = be.AppendUint32(dst, block.LastSenderReport)
+		dst = be.AppendUint32(dst, block.Delay)
+	}
+	dst = appendHeader(dst, 1, typeSDES, sdesSize, o.ssrc)
+	dst = append(dst, byte(rtcp.SDESCNAME), cnameSize)
+	dst = append(dst, c.cname[:]...)
+	for range sdesSize - 4 - 4 - 2 - cnameSize {
+		dst = append(dst, 0)
+	}
 	if bye {
-		list = append(list, &rtcp.Goodbye{Sources: []uint32{o.ssrc}})
+		dst = appendHeader(dst, 1, typeBYE, byeSize, o.ssrc)
 	}
-	b, err := rtcp.Marshal(list)
-	if err != nil {
-		panic(err) // plain values: cannot happen
-	}
-	return b
+	return dst
+}
+
+// appendHeader appends the first two words of an RTCP packet of so many octets; its
+// length is said in words, less one (RFC 3550 6.4.1).
+func appendHeader(dst []byte, count, kind uint8, size int, ssrc uint32) []byte {
+	dst = binary.BigEndian.AppendUint16(append(dst, 2<<6|count, kind), uint16(size/4-1))
+	return binary.BigEndian.AppendUint32(dst, ssrc)
 }
 
 // ntp is a moment as RFC 3550 4 has it: seconds since 1900, and 2^-32 of them.

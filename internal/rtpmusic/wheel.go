@@ -16,6 +16,9 @@ type wheel struct {
 	slots [wheelSlots][]*Port // guarded by mu
 	cur   int                 // guarded by mu; the slot that is visited next
 	n     int                 // guarded by mu; ports in slots
+
+	spare  []*Port          // owned by run; room for a slot
+	packet [reportRoom]byte // owned by run; a report
 }
 
 const (
@@ -71,13 +74,15 @@ func (w *wheel) idle() bool {
 func (w *wheel) step() {
 	w.mu.Lock()
 	ports := w.slots[w.cur]
-	w.slots[w.cur] = nil
+	w.slots[w.cur] = w.spare[:0]
 	w.cur = (w.cur + 1) % wheelSlots
 	w.n -= len(ports)
 	w.mu.Unlock()
 	for _, p := range ports {
-		if d := p.visit(); d > 0 {
+		if d := p.visit(w.packet[:0]); d > 0 {
 			w.add(p, d)
 		}
 	}
+	clear(ports) // who is closed may go
+	w.spare = ports
 }
