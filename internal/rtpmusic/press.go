@@ -14,18 +14,21 @@ const (
 	keyPause  = 60 * time.Millisecond         // after a key: a receiver must be able to tell two of them apart
 	keyVolume = 10                            // -dBm0
 	maxKeys   = 32                            // that wait to be sent
-	// keyShortest and keyLongest bound what is sent of a press. RFC 4733 2.5.1.3:
-	// one longer than the duration field can say would be cut in segments, so on a
-	// clock faster than 8000 Hz less is sent.
+	// keyShortest and keyLongest bound what is sent of a press; meanwhile the peer hears
+	// nothing else.
 	keyShortest = 60 * time.Millisecond
-	keyLongest  = 5 * time.Second
+	keyLongest  = 30 * time.Second
+	// segment is what the duration field can say. A press that lasts longer goes on as
+	// another segment (RFC 4733 2.5.1.3).
+	segment = 0xFFFF
 )
 
 // press is a key that is to be sent.
 type press struct {
 	code uint8
 	long time.Duration
-	sent int // packets
+	sent int           // packets
+	told time.Duration // of it, in segments that are over
 }
 
 // Press sends a key to the peer as telephone-events of so long (RFC 4733), after
@@ -39,8 +42,7 @@ func (p *Port) Press(digit byte, long time.Duration) bool {
 	if !ok || p.closed || !p.presses() || len(p.keys) >= maxKeys {
 		return false
 	}
-	longest := min(keyLongest, 0xFFFF*time.Second/time.Duration(p.session.eventClock()))
-	p.keys = append(p.keys, press{code: code, long: min(max(long, keyShortest), longest)})
+	p.keys = append(p.keys, press{code: code, long: min(max(long, keyShortest), keyLongest)})
 	if !p.pressing {
 		p.pressing = true
 		p.e.wg.Go(p.pressAll)
@@ -93,32 +95,43 @@ func (p *Port) pressStep() (pause, more bool) {
 		p.keys, p.pressing = nil, false
 		return false, false
 	}
-	o, k, n := &p.out, p.keys[0], p.keys[0].sent
-	p.keys[0].sent++
+	o, k, n := &p.out, &p.keys[0], p.keys[0].sent
+	k.sent++
 	now := p.e.now()
 	if n == 0 {
 		o.keyTS, o.keyLead = o.resume(now)
 	}
 	steps := int((k.long + keyStep - 1) / keyStep)
-	ev := packet.Event{Code: k.code, Volume: keyVolume, End: n >= steps-1}
 	long := min(k.long, time.Duration(n+1)*keyStep)
-	ev.Duration = uint16(min(long*time.Duration(p.session.eventClock())/time.Second, 0xFFFF))
+	clock := p.session.eventClock()
+	units := int((long - k.told) * time.Duration(clock) / time.Second)
+	if units > segment { // RFC 4733 2.5.1.3: it ends full, without E; the next has no marker
+		p.sendEvent(packet.Event{Code: k.code, Volume: keyVolume, Duration: segment}, false, now)
+		o.keyTS += uint32(segment * ticksPerMs * 1000 / clock)
+		k.told, units = k.told+segment*time.Second/time.Duration(clock), units-segment
+	}
+	p.sendEvent(packet.Event{Code: k.code, Volume: keyVolume, End: n >= steps-1, Duration: uint16(min(units, segment))}, n == 0, now)
+	if n < steps-1+keyEnds-1 {
+		return false, true
+	}
+	p.keys = p.keys[1:]
+	return true, true
+}
+
+// sendEvent sends a packet of the key that is being sent.
+func (p *Port) sendEvent(ev packet.Event, marker bool, now time.Duration) {
+	o := &p.out
 	b := make([]byte, packet.HeaderSize, packet.HeaderSize+packet.EventSize+srtp.Overhead)
 	b = ev.Append(b)
 	o.seq++
 	if o.nearCeiling() {
 		p.near()
 	}
-	o.used(o.keyTS+ticks(long), now, o.keyLead, keyStep)
-	packet.PutHeader(b, n == 0, p.session.EventPT, o.seq, o.keyTS, o.ssrc)
+	o.used(o.keyTS+uint32(int(ev.Duration)*ticksPerMs*1000/p.session.eventClock()), now, o.keyLead, keyStep)
+	packet.PutHeader(b, marker, p.session.EventPT, o.seq, o.keyTS, o.ssrc)
 	if count := p.e.spare(); p.send(b, now) {
 		count.out.Add(1)
 	} else {
 		count.failed.Add(1)
 	}
-	if n < steps-1+keyEnds-1 {
-		return false, true
-	}
-	p.keys = p.keys[1:]
-	return true, true
 }

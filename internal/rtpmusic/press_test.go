@@ -149,10 +149,8 @@ func TestPressIsBounded(t *testing.T) {
 	}{
 		{name: "on a clock of 16 kHz", digit: '5', long: 110 * time.Millisecond, want: []string{"5 220"},
 			set: func(_, _ *phone, s *Session) { s.EventClock = 16000 }},
-		{name: "a long one on a clock of 16 kHz", digit: '5', long: time.Minute, want: []string{"5 8191"},
-			set: func(_, _ *phone, s *Session) { s.EventClock = 16000 }},
 		{name: "a short one", digit: '5', long: time.Millisecond, want: []string{"5 60"}},
-		{name: "a long one", digit: '5', long: time.Minute, want: []string{"5 5000"}},
+		{name: "a long one", digit: '5', long: 8 * time.Second, want: []string{"5 8000"}},
 		{name: "an odd length", digit: '5', long: 110 * time.Millisecond, want: []string{"5 110"}},
 		{name: "no key", digit: 'x', long: time.Second},
 		{name: "no events agreed on", digit: '5', long: time.Second, set: func(_, _ *phone, s *Session) { s.EventPT = 0 }},
@@ -226,6 +224,137 @@ func TestPressEndsWithTheEngine(t *testing.T) {
 		w.e.Close()
 		if d := time.Since(start); d != 0 {
 			t.Errorf("the engine's end took %v", d)
+		}
+	})
+}
+
+// A press that is longer than its packets can say goes on in segments (RFC 4733 2.5.1.3):
+// each ends full and without E, the next begins where it ended, without a marker, and a
+// receiver counts one key. After it voice goes on in the same stream.
+func TestLongPressGoesOnInSegments(t *testing.T) {
+	const full = 0xFFFF
+	for _, c := range []struct {
+		clock int
+		long  time.Duration // asked for
+		sent  time.Duration
+	}{
+		{8000, 8191 * time.Millisecond, 8191 * time.Millisecond}, {8000, 8200 * time.Millisecond, 8200 * time.Millisecond},
+		{8000, 20 * time.Second, 20 * time.Second}, {8000, time.Hour, keyLongest},
+		{16000, 4 * time.Second, 4 * time.Second}, {16000, 10 * time.Second, 10 * time.Second}, {16000, time.Hour, keyLongest},
+	} {
+		t.Run(fmt.Sprintf("%v at %d Hz", c.long, c.clock), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w, a, b := pair(t)
+				defer w.e.Close()
+				a.port.Set(a.session(codec.PCMU, 0))
+				s := b.session(codec.PCMU, 0)
+				s.EventClock = c.clock
+				b.port.Set(s)
+				Bridge(a.port, b.port)
+				during(5, func(int) { a.say([]byte("voice")) })
+				b.received()
+				b.port.Press('5', c.long)
+				during(int(c.sent/keyStep)+20, func(int) { a.say([]byte("voice")) })
+				var keys packet.Keys
+				var digits []byte
+				var last heardPacket
+				total, long := 0, packet.Event{} // in units
+				got := b.received()
+				for i, p := range got {
+					if i > 0 && (p.SequenceNumber != got[i-1].SequenceNumber+1 || p.SSRC != got[i-1].SSRC) {
+						t.Fatalf("%v after %v", p.Header, got[i-1].Header)
+					}
+					ev, ok := packet.ParseEvent(p.Payload)
+					if p.PayloadType != 101 || !ok {
+						if d := int64(p.Timestamp-got[0].Timestamp) - p.at.Sub(got[0].at).Milliseconds()*ticksPerMs; i > 0 && (d < -320 || d > 320) {
+							t.Fatalf("voice is %d ticks off", d)
+						}
+						continue
+					}
+					digits = keys.Event(digits, p.SSRC, p.Timestamp, p.Marker, ev, p.at.Sub(got[0].at))
+					switch step := p.Timestamp - last.Timestamp; {
+					case last.at.IsZero():
+						if !p.Marker {
+							t.Error("it begins without a marker")
+						}
+					case p.Marker:
+						t.Error("a marker within it")
+					case step == 0:
+						if ev.Duration < long.Duration {
+							t.Errorf("%+v after %+v", ev, long)
+						}
+					case step != uint32(full*8000/c.clock) || long.Duration != full || long.End:
+						t.Errorf("a segment begins %d ticks after one of %+v", step, long)
+					default:
+						total += full
+					}
+					last, long = p, ev
+				}
+				total += int(long.Duration)
+				if want := int(c.sent * time.Duration(c.clock) / time.Second); total != want || !long.End {
+					t.Errorf("it lasted %d units, want %d; at its end %+v", total, want, long)
+				}
+				if string(digits) != "5" {
+					t.Errorf("a receiver counts %q", digits)
+				}
+			})
+		})
+	}
+}
+
+// A long press that is relayed to a clock twice as fast is in twice as many segments.
+func TestLongPressIsRelayedToAnotherClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, a, b := pair(t)
+		defer w.e.Close()
+		a.port.Set(a.session(codec.PCMU, 0))
+		s := b.session(codec.G722, 9)
+		s.EventClock = 16000
+		b.port.Set(s)
+		Bridge(a.port, b.port)
+		during(5, func(int) { a.say(make([]byte, 160)) })
+		b.received()
+		const long = 10 * 8000 // units of 8 kHz: two segments, and three of 16 kHz
+		ts, packets := a.ts+160, long/160
+		send := func(i int, end byte) {
+			units, at := min(160*(i+1), long), ts
+			if units > segment {
+				units, at = units-segment, ts+segment
+			}
+			a.seq++
+			a.send(i == 0, 101, a.seq, at, []byte{5, end | 10, byte(units >> 8), byte(units)})
+		}
+		during(packets+2, func(i int) {
+			if i == segment/160 { // RFC 4733 2.5.1.3: a full one first
+				a.seq++
+				a.send(false, 101, a.seq, ts, []byte{5, 10, 0xFF, 0xFF})
+			}
+			if i < packets-1 {
+				send(i, 0)
+			} else {
+				send(i, 0x80) // the end, three times
+			}
+		})
+		var keys packet.Keys
+		var digits []byte
+		total, last := 0, packet.Event{}
+		got := b.received()
+		for i, p := range got {
+			ev, ok := packet.ParseEvent(p.Payload)
+			if !ok || p.PayloadType != 101 {
+				t.Fatalf("%v", p.Header)
+			}
+			digits = keys.Event(digits, p.SSRC, p.Timestamp, p.Marker, ev, p.at.Sub(got[0].at))
+			if i > 0 && p.Timestamp != got[i-1].Timestamp {
+				if step := p.Timestamp - got[i-1].Timestamp; last.Duration != segment || last.End || step < segment/2 || step > segment/2+1 || p.Marker {
+					t.Errorf("a segment begins %d ticks after one of %+v", step, last)
+				}
+				total += segment
+			}
+			last = ev
+		}
+		if total += int(last.Duration); total != 2*long || !last.End || string(digits) != "5" {
+			t.Errorf("%d units, want %d; at its end %+v; keys %q", total, 2*long, last, digits)
 		}
 	})
 }

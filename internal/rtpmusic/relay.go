@@ -106,6 +106,7 @@ type relay struct {
 	keyTS    uint32 // of the event last heard of
 	keyShift uint32 // what to add to it
 	keyed    bool   // there was one
+	full     bool   // of it a segment's end has been passed on, on the peer's clock
 }
 
 // Bounds within which a stream counts as going on.
@@ -181,7 +182,7 @@ func (v *relay) key(ts uint32, strayed bool, o *out, now time.Duration) uint32 {
 	if v.keyed && ts == v.keyTS {
 		return v.keyShift
 	}
-	v.keyed, v.keyTS, v.keyShift = true, ts, v.tsShift
+	v.keyed, v.full, v.keyTS, v.keyShift = true, false, ts, v.tsShift
 	if strayed {
 		begin, _ := o.resume(now)
 		v.keyShift = begin - ts
@@ -247,7 +248,7 @@ func (q *Port) relayFrom(p *Port, r *reader) {
 	case is == event && s.EventPT == 0:
 		w.kind = nothing
 	case is == event:
-		rescale(h.Payload, r.clock, s.eventClock())
+		v.rescale(&w, r.clock, s.eventClock())
 	}
 	switch ordered := v.transcodes(r.codec, s.Codec, w.seq); {
 	case ordered:
@@ -295,11 +296,22 @@ func (q *Port) pass(w waiting, b []byte, now time.Duration, count *counters) {
 	count.out.Add(1)
 }
 
-// rescale has an event say how long it is in units of another clock.
-func rescale(payload []byte, from, to int) {
-	if from == to || len(payload) < packet.EventSize {
+// rescale has an event say how long it is in units of another clock. What the duration
+// field cannot say of it is another segment (RFC 4733 2.5.1.3), behind a packet which
+// says that the first one is full.
+func (v *relay) rescale(w *waiting, from, to int) {
+	if from == to || len(w.payload) < packet.EventSize {
 		return
 	}
-	long := int(binary.BigEndian.Uint16(payload[2:])) * to / from
-	binary.BigEndian.PutUint16(payload[2:], uint16(min(long, 0xFFFF)))
+	long := int(binary.BigEndian.Uint16(w.payload[2:])) * to / from
+	switch {
+	case long <= segment:
+	case !v.full:
+		v.full, long = true, segment
+		w.payload[1] &^= 0x80 // E: of the whole press only
+	default:
+		long = min(long-segment, segment)
+		w.ts, w.marker = w.ts+uint32(segment*ticksPerMs*1000/to), false
+	}
+	binary.BigEndian.PutUint16(w.payload[2:], uint16(long))
 }
