@@ -8,7 +8,7 @@ import (
 )
 
 // Music that is cut in the middle of a wave clicks, so it dies away in one last frame,
-// which is this stream's own.
+// which is this stream's own. So does a voice that we cut.
 
 // heardNow reports whether the peer is just hearing music: the frame before the next
 // one was sent.
@@ -34,14 +34,51 @@ func (p *Port) fadeOut() {
 	if !p.heardNow(now) {
 		return
 	}
-	m, o := &p.music, &p.out
+	m := &p.music
 	b := m.ending(make([]byte, packet.HeaderSize, packetRoom), min(m.ptime, framePtime)*bytesPerMs)
+	long := time.Duration(m.ptime) * time.Millisecond
+	p.sendNext(b, long, long, now)
+}
+
+// tailTime is for how long a voice goes on that was cut, as it dies away.
+const tailTime = 10 * time.Millisecond
+
+// passed takes note of voice that has been passed on, newer than all before.
+func (v *relay) passed(name string, payload []byte, ts uint32) {
+	if v.voice == nil || v.voice.codec != name {
+		v.voice = &ending{codec: name}
+	}
+	e := v.voice
+	v.last = ts
+	if over := len(e.audio) + len(payload) - codec.TailBefore; over > 0 {
+		e.audio = e.audio[:copy(e.audio, e.audio[min(over, len(e.audio)):])]
+	}
+	e.audio = append(e.audio, payload[max(0, len(payload)-codec.TailBefore):]...)
+}
+
+// tail has the voice that was relayed until now die away, if the peer is just hearing it.
+// An engine that closes says nothing: the next process goes on with the stream.
+func (p *Port) tail() {
+	o, e, now := &p.out, p.relay.voice, p.e.now()
+	p.relay.voice = nil
+	if e == nil || p.closed || p.e.over() || !o.ready || !o.begun || o.ts != p.relay.last || e.codec != p.session.Codec || now-o.at > 2*o.long {
+		return
+	}
+	b := codec.Tail(make([]byte, packet.HeaderSize, packetRoom), e.codec, e.audio, int(tailTime/time.Millisecond)*bytesPerMs)
+	if len(b) > packet.HeaderSize {
+		p.sendNext(b, o.long, tailTime, now)
+	}
+}
+
+// sendNext sends what follows on the last packet, which was of so long before it, ahead
+// of its time; b is its payload behind room for the header.
+func (p *Port) sendNext(b []byte, before, long, now time.Duration) {
+	o := &p.out
 	o.seq++
 	if o.nearCeiling() {
 		p.near()
 	}
-	long := time.Duration(m.ptime) * time.Millisecond
-	o.used(o.ts+ticks(long), now, o.at+o.lead+long-now, long)
+	o.used(o.ts+ticks(before), now, o.at+o.lead+before-now, long)
 	packet.PutHeader(b, false, p.session.PT, o.seq, o.ts, o.ssrc)
 	if count := p.e.spare(); p.send(b, now) {
 		count.out.Add(1)

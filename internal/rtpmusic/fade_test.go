@@ -132,3 +132,73 @@ func TestSwitchesDoNotClick(t *testing.T) {
 		}
 	}
 }
+
+// From a voice in the middle of a wave to music, to another voice and to silence: it dies
+// away in ten milliseconds and does not click, numbers and timestamps go on, and what
+// follows is no later for it. A plain cut does click. (G.722 has no such tails: codec.Tail.)
+func TestCutVoiceDoesNotClick(t *testing.T) {
+	for _, name := range []string{codec.PCMU, codec.PCMA} {
+		t.Run(name, func(t *testing.T) {
+			tune := toneTune(t, 300.5)
+			synctest.Test(t, func(t *testing.T) {
+				w, a, b := pair(t)
+				defer w.e.Close()
+				c := w.phone("10.0.0.2:4900")
+				for _, f := range []*phone{a, b, c} {
+					f.port.Set(f.session(name, 96))
+				}
+				rate := codec.Rate(name)
+				wave := make([]int16, rate/2)
+				for i := range wave {
+					wave[i] = int16(12000 * math.Sin(2*math.Pi*440.25*float64(i)/float64(rate)))
+				}
+				voice := codec.NewEncoder(name).Encode(nil, wave)
+				talk := func(f *phone, packets int) {
+					during(packets, func(i int) { f.say(voice[160*i : 160*i+160]) })
+				}
+				const rounds = 5
+				for i := range rounds {
+					Bridge(a.port, b.port)
+					talk(b, 20+i)
+					a.port.Play(tune)
+					time.Sleep(511 * time.Millisecond)
+				}
+				Bridge(a.port, b.port)
+				talk(b, 20)
+				Bridge(a.port, c.port)
+				during(5, func(int) { c.say(codec.AppendSilence(nil, name, 160)) })
+				talk(c, 20)
+				Unbridge(a.port, c.port)
+				time.Sleep(time.Second)
+				got := a.received()
+				var cut []heardPacket // as it would be without tails
+				for i, p := range got {
+					if i > 0 {
+						q := got[i-1]
+						if p.SSRC != q.SSRC || p.SequenceNumber != q.SequenceNumber+1 || int32(p.Timestamp-q.Timestamp) < int32(len(q.Payload)) {
+							t.Fatalf("packet %d: %v after %v", i, p.Header, q.Header)
+						}
+						clock := p.at.Sub(got[0].at).Milliseconds() * 8
+						if d := int64(p.Timestamp-got[0].Timestamp) - clock; d > 640 || d < -160 {
+							t.Errorf("packet %d: timestamp strayed by %d", i, d)
+						}
+					}
+					if len(p.Payload) != 80 {
+						cut = append(cut, p)
+					}
+				}
+				if n := len(got) - len(cut); n != rounds+2 {
+					t.Fatalf("%d tails, want %d", n, rounds+2)
+				}
+				alone := heardSound(got[2:20], name)
+				alone = alone[len(alone)/4:]
+				if n := clicks(heardSound(got, name), alone); n != 0 {
+					t.Errorf("%d clicks", n)
+				}
+				if n := clicks(heardSound(cut, name), alone); n < 3 {
+					t.Errorf("%d clicks where voice is cut", n)
+				}
+			})
+		})
+	}
+}

@@ -33,6 +33,7 @@ func (p *Port) part() {
 	p.mu.Lock()
 	peer := p.peer
 	p.peer = nil
+	p.tail()
 	p.mu.Unlock()
 	if peer != nil {
 		peer.unbridge(p)
@@ -45,6 +46,7 @@ func (p *Port) unbridge(peer *Port) {
 	defer p.mu.Unlock()
 	if p.peer == peer {
 		p.peer = nil
+		p.tail()
 	}
 }
 
@@ -102,6 +104,9 @@ type relay struct {
 	seqShift uint16        // what to add, modulo 2^16
 	tsShift  uint32        // and modulo 2^32
 	lead     time.Duration // of the first packet
+
+	voice *ending // what was passed on last; nil = none
+	last  uint32  // its timestamp
 
 	keyTS    uint32 // of the event last heard of
 	keyShift uint32 // what to add to it
@@ -282,6 +287,7 @@ func (q *Port) pass(w waiting, b []byte, now time.Duration, count *counters) {
 	if !o.begun || int32(w.ts-o.ts) > 0 {
 		long := keyStep
 		if w.kind == voice {
+			q.relay.passed(q.session.Codec, b[packet.HeaderSize:], w.ts)
 			long = max(time.Duration(len(b)-packet.HeaderSize)*time.Millisecond/bytesPerMs, ptimeStep*time.Millisecond)
 		}
 		o.used(w.ts, now, q.relay.lead, long)

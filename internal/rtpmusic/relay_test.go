@@ -65,6 +65,16 @@ func TestBridge(t *testing.T) {
 		oneStream(t, append(musicA, voiceA...))
 
 		Unbridge(a.port, b.port)
+		synctest.Wait()
+		for _, f := range []*phone{a, b} { // how voice dies away
+			tail := f.received()
+			if len(tail) != 1 || len(tail[0].Payload) != 80 || tail[0].Marker {
+				t.Fatalf("at the end of the bridge came %v", tail)
+			}
+			if f == a {
+				voiceA = append(voiceA, tail...)
+			}
+		}
 		during(10, func(i int) { a.say([]byte("unheard")); b.say([]byte("unheard")) })
 		if got := len(a.received()) + len(b.received()); got > 0 {
 			t.Errorf("%d packets after the bridge", got)

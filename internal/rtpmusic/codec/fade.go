@@ -22,7 +22,12 @@ func FadeOut(dst []byte, name string, sound []byte, before, n int) []byte {
 	if name == G722 { // both ways through the filters delay it
 		pcm = pcm[width*FadeAfter:]
 	}
-	start, end := width*before, width*(before+n)
+	return dieAway(dst, enc, pcm, width*before, width*(before+n))
+}
+
+// dieAway appends what lies from start to end, fading, to dst, coded by an encoder that
+// has heard what is before it.
+func dieAway(dst []byte, enc Encoder, pcm []int16, start, end int) []byte {
 	for i := start; i < end; i++ {
 		w := (1 + math.Cos(math.Pi*float64(i-start)/float64(end-start))) / 2
 		pcm[i] = int16(math.Round(float64(pcm[i]) * w))
