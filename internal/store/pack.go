@@ -41,6 +41,9 @@ func (d *dictionary) learn(value []byte) {
 	d.text = append(d.text, value...)
 	d.known++
 	if n := len(d.text); n >= max(d.next, s2.MinDictSize) {
+		if i := len(d.words) - 1; i >= 0 { // it only reads from now on, for which it needs none of its tables
+			d.words[i] = s2.NewDict(d.words[i].Bytes())
+		}
 		d.words = append(d.words, s2.MakeDict(slices.Clone(d.text), value))
 		d.next = n + n/4
 	}
