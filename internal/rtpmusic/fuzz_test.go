@@ -21,6 +21,7 @@ func (s *checkedSocket) aim(netip.AddrPort)                 {}
 func (s *checkedSocket) join(bool) bool                     { return false }
 func (s *checkedSocket) filter(*filter) bool                { return false }
 func (s *checkedSocket) watch(bool)                         {}
+func (s *checkedSocket) fetch()                             {}
 func (s *checkedSocket) doze(bool) bool                     { return false }
 func (s *checkedSocket) drain(func([]byte, netip.AddrPort)) {}
 func (s *checkedSocket) close()                             {}

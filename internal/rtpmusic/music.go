@@ -18,24 +18,26 @@ type Piece = interface {
 // music is a cursor over a tune. While nothing plays it keeps no piece of it in
 // memory.
 type music struct {
-	tune    Tune
-	piece   Piece // of tune
-	next    Piece // follows piece if part of it was sent already; else nil
-	codec   string
 	audio   []byte // of piece, in codec
 	pos     int    // in audio, of the next frame
 	tick    int64  // to which time has gone on: that of the last frame, while a sender has the port
 	after   int64  // before this tick no frame is sent: sound up to it was, as another sender had the port
 	ptime   int    // ms
 	playing bool
-	fresh   bool // no frame yet since play
-	apart   bool // the next frame does not follow the last one
-	paced   bool // a sender has the port
+	fresh   bool  // no frame yet since play
+	apart   bool  // the next frame does not follow the last one
+	paced   bool  // a sender has the port
+	pt      uint8 // payload type
+
+	tune  Tune
+	piece Piece // of tune
+	next  Piece // follows piece if part of it was sent already; else nil
+	codec string
 }
 
-// set follows a session: codec and length of packets.
+// set follows a session: codec, its payload type, and length of packets.
 func (m *music) set(s Session) {
-	m.ptime, m.codec = clampPtime(s.Ptime), s.Codec
+	m.ptime, m.codec, m.pt = clampPtime(s.Ptime), s.Codec, s.PT
 	if m.piece == nil {
 		return
 	}

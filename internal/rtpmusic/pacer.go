@@ -168,7 +168,11 @@ func (w *pacer) late() time.Duration {
 // walk sends a frame of each port of a slot.
 func (w *pacer) walk(slot *[]*Port, ptime int) {
 	ports := *slot
+	for i := -fetchPort; i < 0; i++ {
+		ahead(ports, i)
+	}
 	for i := 0; i < len(ports); {
+		ahead(ports, i)
 		p := ports[i]
 		v := p.frame(w, w.tick, ptime)
 		if len(w.frames) == cap(w.frames) {

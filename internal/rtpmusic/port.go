@@ -69,17 +69,20 @@ type Port struct {
 
 	reading sync.Mutex // held by who reads sock, until it is acted upon; locked before mu
 
-	mu      sync.Mutex // guards everything below; nothing waits under it
-	closed  bool
+	mu sync.Mutex // guards everything below; nothing waits under it
+
+	// What a frame takes is together, up to music.tune: frameSize.
+	closed bool
+	lock   *lock // of SRTP; nil = in the clear
+	out    out
+	music  music
+
 	session Session
-	out     out
-	music   music
 	latch   latch
 	inbox   inbox
 	deaf    *filter      // of the session; for when nobody listens
 	peer    *Port        // bridged with; nil = none
 	relay   relay        // of what peer receives, into out
-	lock    *lock        // of SRTP; nil = in the clear
 	spent   sdp.Key      // of ours, the last that was given up
 	before  packet.Press // the last one before the bridge, which is none of peer's business
 	onPlace func()

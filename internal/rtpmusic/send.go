@@ -148,7 +148,7 @@ func (p *Port) makeFrame(w *pacer, tick int64, ptime int) verdict {
 	b := f.buf[:packet.HeaderSize+m.ptime*bytesPerMs]
 	m.fill(b[packet.HeaderSize:])
 	o.seq++
-	packet.PutHeader(b, o.marker, p.session.PT, o.seq, ts, o.ssrc)
+	packet.PutHeader(b, o.marker, m.pt, o.seq, ts, o.ssrc)
 	o.marker = false
 	if o.nearCeiling() {
 		p.near()

@@ -15,6 +15,9 @@ type socket interface {
 	// aim sets where send sends to, and undoes join.
 	aim(to netip.AddrPort)
 	send(b []byte) error
+	// fetch has what send takes fetched into the cache; the one method that is called
+	// without the mutex.
+	fetch()
 	// join has the kernel exchange packets with the aimed address alone, which is
 	// cheaper; false where that cannot be. Joined or not, aim and send work alike.
 	join(on bool) bool
@@ -119,6 +122,8 @@ func (s *connSocket) join(bool) bool { return false }
 func (s *connSocket) watch(bool) {}
 
 func (s *connSocket) filter(*filter) bool { return false }
+
+func (s *connSocket) fetch() {}
 
 func (s *connSocket) doze(bool) bool { return false }
 

@@ -19,16 +19,15 @@ var systemListen func(netip.AddrPort) (Conn, error)
 type rawSocket struct {
 	fd       int
 	v6       bool
-	fixed    bool   // bound to one address, not to all
-	whole    bool   // IPv4: its packets are not cut up; see keepWhole
-	scope    uint32 // of that address if it is an IPv6 one of a link
+	fixed    bool // bound to one address, not to all
+	whole    bool // IPv4: its packets are not cut up; see keepWhole
 	joined   bool
 	watching bool
-	screen   screen
+	to       unix.RawSockaddrInet6 // or a RawSockaddrInet4 in its place; where send sends to
+	toSize   uintptr               // 0: nowhere
 
-	to     unix.RawSockaddrInet6 // or a RawSockaddrInet4 in its place; where send sends to
-	toSize uintptr               // 0: nowhere
-
+	scope  uint32 // of the address that it is bound to if that is an IPv6 one of a link
+	screen screen
 	poller *poller
 	slot   int32 // in poller
 }
@@ -251,6 +250,10 @@ func (s *rawSocket) failure() error {
 		return err
 	}
 	return unix.Errno(n)
+}
+
+func (s *rawSocket) fetch() {
+	prefetch(unsafe.Pointer(s), unsafe.Offsetof(s.toSize)+unsafe.Sizeof(s.toSize))
 }
 
 func (s *rawSocket) doze(on bool) bool {
