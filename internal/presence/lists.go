@@ -2,7 +2,7 @@ package presence
 
 import (
 	"bytes"
-	"slices"
+	"encoding/binary"
 	"strconv"
 	"strings"
 
@@ -147,8 +147,15 @@ type part struct {
 // short says whether a document is of short ASCII lines, which need no
 // Content-Transfer-Encoding (RFC 2045 2.7, 6.1).
 func short(body []byte) bool {
-	if len(body) <= 998 {
-		return !slices.ContainsFunc(body, func(c byte) bool { return c >= 0x80 })
+	if len(body) <= 998 { // eight at a time, as most are
+		var any uint64
+		for ; len(body) >= 8; body = body[8:] {
+			any |= binary.LittleEndian.Uint64(body)
+		}
+		for _, c := range body {
+			any |= uint64(c)
+		}
+		return any&0x8080808080808080 == 0
 	}
 	line := 0
 	for _, c := range body {
