@@ -267,10 +267,10 @@ func (j *judge) state(t *talk, now time.Time, fresh bool, state string) {
 		}
 		return
 	}
-	if state == "active" && j.unsure(t) && !t.leaves {
-		return
-	}
 	left, err := strconv.Atoi(strings.TrimPrefix(state, "active;expires="))
+	if err == nil && left <= 60 && j.unsure(t) && !t.leaves {
+		return // so short that it shortens what a refresh that was lost has granted
+	}
 	for _, wanted := range t.wanted {
 		if by := now.Add(time.Duration(left) * time.Second); fresh && wanted.Sub(by).Abs() < t.expires.Sub(by).Abs() {
 			t.expires = wanted // the disk had the refresh, whose 200 the end of that server kept back

@@ -57,7 +57,7 @@ func TestRefreshIsLost(t *testing.T) {
 			t.Errorf("listed as ending in %v", left)
 		}
 		b.park("701", "ann")
-		if n := p.last(); n.shown != "ann" || n.state != "active" {
+		if n := p.last(); n.shown != "ann" || n.state != "active;expires=60" {
 			t.Errorf("%+v", n)
 		}
 		pass(29 * time.Minute)

@@ -179,8 +179,11 @@ func (s *sub) state(now time.Time) sipua.SubscriptionState {
 		return terminated(s.closing)
 	}
 	left := s.rec.Expires.Sub(now)
-	if s.vague && left <= 0 { // RFC 6665 4.2.2: expires should be there, and must not be longer than it is
-		return sipua.SubscriptionState{State: "active", Expires: -1, RetryAfter: -1}
+	if s.vague && left <= 0 {
+		// RFC 6665 4.2.2: expires is there, and shortens a subscription at most. If this
+		// one was refreshed it has most of the interval left, as a rule; whoever heeds
+		// this makes sure soon.
+		left = min(minExpires, left+s.rec.interval())
 	}
 	return active(left)
 }
