@@ -1,8 +1,11 @@
 package rtpmusic
 
 import (
+	"bytes"
 	"sync/atomic"
 	"testing"
+
+	"github.com/pion/rtcp"
 
 	"parkd/internal/rtpmusic/codec"
 	"parkd/internal/rtpmusic/packet"
@@ -52,4 +55,21 @@ func rtpBytes(marker bool, pt uint8, seq uint16, ts, ssrc uint32, payload []byte
 	b := make([]byte, packet.HeaderSize, packet.HeaderSize+len(payload))
 	packet.PutHeader(b, marker, pt, seq, ts, ssrc)
 	return append(b, payload...)
+}
+
+// asOthersWrite checks that a compound of ours is to the octet what pion makes of what
+// it says.
+func asOthersWrite(t *testing.T, b []byte) {
+	t.Helper()
+	list, err := rtcp.Unmarshal(b)
+	if err != nil {
+		t.Fatalf("%v: %x", err, b)
+	}
+	want, err := rtcp.Marshal(list)
+	if err != nil || !bytes.Equal(b, want) {
+		t.Errorf("%x, want %x: %v", b, want, err)
+	}
+	if !isCompound(b) || len(b) > reportRoom {
+		t.Errorf("%d octets, compound %t", len(b), isCompound(b))
+	}
 }

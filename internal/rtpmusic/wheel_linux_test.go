@@ -1,7 +1,6 @@
 package rtpmusic
 
 import (
-	"bytes"
 	"net"
 	"net/netip"
 	"testing"
@@ -10,23 +9,6 @@ import (
 
 	"github.com/pion/rtcp"
 )
-
-// asOthersWrite checks that a compound of ours is to the octet what pion makes of what
-// it says.
-func asOthersWrite(t *testing.T, b []byte) {
-	t.Helper()
-	list, err := rtcp.Unmarshal(b)
-	if err != nil {
-		t.Fatalf("%v: %x", err, b)
-	}
-	want, err := rtcp.Marshal(list)
-	if err != nil || !bytes.Equal(b, want) {
-		t.Errorf("%x, want %x: %v", b, want, err)
-	}
-	if !isCompound(b) || len(b) > reportRoom {
-		t.Errorf("%d octets, compound %t", len(b), isCompound(b))
-	}
-}
 
 func TestCompoundsAreAsOthersWriteThem(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
