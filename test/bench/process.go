@@ -101,7 +101,7 @@ func startKind(binary, kind, where string, env ...string) (*process, error) {
 	if err := os.WriteFile(file, fmt.Appendf(nil, configuration, filepath.Join(dir, "data"), port, port, kind), 0o600); err != nil {
 		return nil, err
 	}
-	cmd := command(binary, "serve", "-c", file)
+	cmd := exec.Command(binary, "serve", "-c", file)
 	cmd.Env = append(os.Environ(), env...)
 	return launch(dir, port, cmd)
 }
@@ -117,14 +117,7 @@ func bare() (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	return launch("", port, command(self, "uas", "127.0.0.1:"+strconv.Itoa(port)))
-}
-
-// command is a process that ends with this one, however that ends.
-func command(path string, args ...string) *exec.Cmd {
-	cmd := exec.Command(path, args...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	return cmd
+	return launch("", port, exec.Command(self, "uas", "127.0.0.1:"+strconv.Itoa(port)))
 }
 
 func launch(dir string, port int, cmd *exec.Cmd) (*process, error) {

@@ -192,7 +192,7 @@ func (p *process) flow() (float64, error) {
 
 // again starts parkd on what it left, and returns when it said that it was ready.
 func (p *process) again() (ready time.Time, err error) {
-	p.cmd = command(p.cmd.Path, p.cmd.Args[1:]...)
+	p.cmd = exec.Command(p.cmd.Path, p.cmd.Args[1:]...)
 	p.cmd.Env = append(os.Environ(), "PARKD_LOG_LEVEL=info")
 	out, err := p.cmd.StderrPipe()
 	if err != nil {
