@@ -24,6 +24,7 @@ func (st *stage) answer(p *phone.Phone, caller *phone.Call, meanwhile func()) (n
 		meanwhile()
 		if c := p.Rings(0); c != nil {
 			c.Reply(180)
+			time.Sleep(50 * time.Millisecond) // else chance decides whether the ringing is reported too
 			c.PickupLate()
 			c.Media.Murmur(st.voice(p))
 			picked = append(picked, c)
