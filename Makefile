@@ -29,7 +29,15 @@ build: ## build bin/parkd
 	@$(GOBUILD) -o bin/parkd ./cmd/parkd
 
 .PHONY: test
-test: lint unit crash peers ## everything: lint, unit, crash, peers (installs what it needs on Debian and Ubuntu)
+test: packages lint unit crash peers ## everything: lint, unit, crash, peers (installs what it needs on Debian and Ubuntu)
+
+# unit needs some of them, too: without ip and nft it has no NAT, without xmllint no schemas.
+.PHONY: packages
+packages: ## install the programs that tests are run with, where that can be done
+	@echo "== packages"
+	@log=$$(mktemp); trap 'rm -f "$$log"' EXIT; \
+	if ! tools/peers.sh >"$$log" 2>&1; then cat "$$log"; exit 1; fi; \
+	tail -n 1 "$$log"
 
 .PHONY: lint
 lint: ## gofmt, go vet, staticcheck
