@@ -28,6 +28,7 @@ func serve(cmd *cobra.Command, _ []string) error {
 		log.Warn().Str("detail", w).Msg("configuration warning")
 	}
 
+	collectSeldom()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
 	context.AfterFunc(ctx, stop) // the next signal does what it does by itself

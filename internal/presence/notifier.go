@@ -206,7 +206,11 @@ func (n *Notifier) fan() {
 
 // alter tells subscriptions that there is a newer state.
 func (n *Notifier) alter(v *volley, list []*sub, at time.Time) {
-	for _, s := range list {
+	for i := -aheadSub; i < 0; i++ {
+		ahead(list, i)
+	}
+	for i, s := range list {
+		ahead(list, i)
 		if s.news.CompareAndSwap(0, int64(instantOf(at))) {
 			v.visit(s, (*sub).changed)
 		}

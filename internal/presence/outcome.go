@@ -13,7 +13,9 @@ import (
 
 // answered takes the end of a NOTIFY's transaction.
 func (s *sub) answered(t *telling, a sipua.Answer, err error) {
-	t.stop()
+	if t.cancel != nil { // an exchange that ends needs no word
+		t.cancel()
+	}
 	if s.sending == t {
 		s.n.window.leave(s)
 	}
@@ -97,7 +99,7 @@ func (s *sub) outcome(t *telling, a sipua.Answer) {
 		a.Code == sip.StatusCallTransactionDoesNotExists:
 		s.again(now)
 	}
-	s.pump()
+	s.pumpBy(nil, now)
 }
 
 // premature says that a 481 is not the watcher's word on the subscription: it

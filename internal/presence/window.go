@@ -155,6 +155,9 @@ func (w *window) next(now time.Time) *sub {
 	}
 	w.queue.remove(s)
 	w.take(s, now)
+	if next := w.queue.first; next != nil {
+		next.fetchAhead()
+	}
 	return s
 }
 

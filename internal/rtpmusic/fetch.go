@@ -1,6 +1,10 @@
 package rtpmusic
 
-import "unsafe"
+import (
+	"unsafe"
+
+	"parkd/internal/prefetch"
+)
 
 // Twenty milliseconds after its last frame a stream has left the cache, and to fetch it
 // piece by piece, as the making of a frame comes to need it, is most of what that takes.
@@ -16,7 +20,7 @@ const frameSize = unsafe.Offsetof(Port{}.music) + unsafe.Offsetof(music{}.tune)
 // ahead fetches what the frames after the i-th of ports take.
 func ahead(ports []*Port, i int) {
 	if j := i + fetchPort; j < len(ports) {
-		prefetch(unsafe.Pointer(ports[j]), frameSize)
+		prefetch.Memory(unsafe.Pointer(ports[j]), frameSize)
 	}
 	if j := i + fetchSocket; j >= 0 && j < len(ports) {
 		ports[j].sock.fetch()

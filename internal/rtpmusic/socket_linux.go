@@ -9,6 +9,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"parkd/internal/prefetch"
 )
 
 // systemListen is nil: on Linux ports are raw sockets, read by pollers.
@@ -253,7 +255,7 @@ func (s *rawSocket) failure() error {
 }
 
 func (s *rawSocket) fetch() {
-	prefetch(unsafe.Pointer(s), unsafe.Offsetof(s.toSize)+unsafe.Sizeof(s.toSize))
+	prefetch.Memory(unsafe.Pointer(s), unsafe.Offsetof(s.toSize)+unsafe.Sizeof(s.toSize))
 }
 
 func (s *rawSocket) doze(on bool) bool {

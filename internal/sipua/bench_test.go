@@ -1,6 +1,7 @@
 package sipua
 
 import (
+	mathrand "math/rand/v2"
 	"net"
 	"net/netip"
 	"testing"
@@ -74,6 +75,24 @@ func BenchmarkKeepAlive(b *testing.B) {
 		}
 		if !l.exchanges.take(answer) {
 			b.Fatal("the answer went on")
+		}
+	}
+}
+
+// BenchmarkScan is an ordinary answer to a NOTIFY, read.
+func BenchmarkScan(b *testing.B) {
+	var branches branches
+	branches.random = mathrand.NewChaCha8([32]byte{})
+	answers := make([][]byte, 256) // their branches differ, as in life
+	for i := range answers {
+		text := branches.next().append([]byte("SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP 127.0.0.1:5060;branch="))
+		answers[i] = append(text, ";rport=5060\r\nFrom: <sip:701@127.0.0.1:5060>;tag=abcdef0123456789\r\nTo: <sip:w12@127.0.0.1>;tag=w12\r\n"+
+			"Call-ID: watch-12@127.0.0.1\r\nCSeq: 12 NOTIFY\r\nContent-Length: 0\r\n\r\n"...)
+	}
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		if _, ok := scanAnswer(answers[i%len(answers)]); !ok {
+			b.Fatal("not read")
 		}
 	}
 }

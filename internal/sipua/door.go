@@ -2,7 +2,6 @@ package sipua
 
 import (
 	"bytes"
-	"strings"
 
 	"github.com/emiago/sipgo/sip"
 )
@@ -53,20 +52,27 @@ func parseBranch(text []byte) (b branch, ok bool) {
 	return b, ok1 && ok2
 }
 
+// parseHex reads by a table: which of two kinds a random digit is no processor foresees.
 func parseHex(text []byte) (n uint64, ok bool) {
+	var all byte
 	for _, c := range text {
-		switch {
-		case c >= '0' && c <= '9':
-			c -= '0'
-		case c >= 'a' && c <= 'f':
-			c -= 'a' - 10
-		default:
-			return 0, false
-		}
-		n = n<<4 | uint64(c)
+		digit := hexDigit[c]
+		all |= digit
+		n = n<<4 | uint64(digit&15)
 	}
-	return n, true
+	return n, all < 16
 }
+
+// hexDigit is what a lower-case hexadecimal digit stands for, and 16 for all else.
+var hexDigit = func() (set [256]byte) {
+	for c := range set {
+		set[c] = 16
+	}
+	for n, c := range []byte("0123456789abcdef") {
+		set[c] = byte(n)
+	}
+	return set
+}()
 
 // scanned is an ordinary response to an exchange.
 type scanned struct {
@@ -183,11 +189,20 @@ func trimBlank(b []byte) []byte {
 	return b
 }
 
+// names says whether that is a name, which is given in lower case, or its compact form.
 func names(name []byte, long string, short byte) bool {
 	if len(name) == 1 {
 		return short != 0 && name[0]|0x20 == short
 	}
-	return len(name) == len(long) && strings.EqualFold(string(name), long)
+	if len(name) != len(long) {
+		return false
+	}
+	for i, c := range name {
+		if l := long[i]; c != l && (l < 'a' || c|0x20 != l) {
+			return false
+		}
+	}
+	return true
 }
 
 // scanVia finds the branch in a Via that stands alone.
@@ -219,14 +234,14 @@ func scanVia(value []byte) (b branch, ok bool) {
 	return b, found
 }
 
-// hostIs is isHost.
+// hostIs is isHost, of what may have a port.
 func hostIs(text []byte) bool {
 	for _, c := range text {
 		if !hostByte[c] {
 			return false
 		}
 	}
-	return len(text) > 0
+	return len(text) > 0 && text[len(text)-1] != ':' // a port has digits
 }
 
 // hostByte has the characters of hosts, with brackets and port.

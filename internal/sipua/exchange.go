@@ -75,7 +75,7 @@ var rooms = sync.Pool{New: func() any { return new(room) }}
 // Begin chooses a branch and begins a message with request line and Via.
 func (x *Exchange) Begin(method sip.RequestMethod, uri string) []byte {
 	l := x.Way.layer
-	x.method, x.branch = method, l.exchanges.newBranch()
+	x.method, x.branch = method, l.exchanges.branches.next()
 	x.room = rooms.Get().(*room)
 	b := append(x.room[:0], method...)
 	b = append(b, ' ')

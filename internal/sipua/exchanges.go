@@ -22,8 +22,9 @@ type exchanges struct {
 	count  atomic.Int32 // those that are live
 	nudges uint64       // first half of the branches of keep-alives, which have no exchange
 
-	mu     sync.Mutex // leaf
-	random *mathrand.ChaCha8
+	branches branches
+
+	mu     sync.Mutex           // leaf
 	live   map[uint64]*Exchange // by the first half of the branch
 	most   int                  // shrink's
 	rounds []*round
@@ -42,22 +43,26 @@ func newExchanges() *exchanges {
 	var seed [32]byte
 	rand.Read(seed[:]) // never fails (crypto/rand)
 	random := mathrand.NewChaCha8(seed)
-	return &exchanges{nudges: random.Uint64(), random: random, live: map[uint64]*Exchange{}}
+	return &exchanges{nudges: random.Uint64(), branches: branches{random: random}, live: map[uint64]*Exchange{}}
 }
 
-// newBranch makes one that nobody can guess, so that nobody can answer for
-// another (RFC 3261 8.1.1.7).
-func (t *exchanges) newBranch() branch {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return branch{t.random.Uint64(), t.random.Uint64()}
+// branches makes branches that nobody can guess, so that nobody can answer for another
+// (RFC 3261 8.1.1.7). It has a mutex of its own: whoever begins messages does not wait for
+// whoever reads answers.
+type branches struct {
+	mu     sync.Mutex // leaf
+	random *mathrand.ChaCha8
+}
+
+func (b *branches) next() branch {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return branch{b.random.Uint64(), b.random.Uint64()}
 }
 
 // newNudge makes one for a keep-alive.
 func (t *exchanges) newNudge() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return string(branch{t.nudges, t.random.Uint64()}.append(nil))
+	return string(branch{t.nudges, t.branches.next().b}.append(nil))
 }
 
 // add opens an exchange that is about to be sent.
@@ -199,13 +204,13 @@ func (t *exchanges) stop(x *Exchange) {
 // renew makes an exchange that has ended ready to be started again, under another
 // branch; false if it was stopped.
 func (t *exchanges) renew(x *Exchange) bool {
+	b := t.branches.next()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if x.state == stopped {
 		return false
 	}
-	x.state, x.proceeding = unsent, false
-	x.branch = branch{t.random.Uint64(), t.random.Uint64()}
+	x.state, x.proceeding, x.branch = unsent, false, b
 	return true
 }
 

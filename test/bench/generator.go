@@ -363,7 +363,11 @@ func (l latencies) at(q float64) time.Duration {
 		return 0
 	}
 	s := slices.Sorted(slices.Values(l))
-	return s[min(len(s)-1, int(q*float64(len(s))))].Round(time.Microsecond)
+	d := s[min(len(s)-1, int(q*float64(len(s))))]
+	if d < 100*time.Microsecond {
+		return d.Round(10 * time.Nanosecond)
+	}
+	return d.Round(time.Microsecond)
 }
 
 func (l latencies) median() time.Duration { return l.at(0.5) }

@@ -1,7 +1,7 @@
 #include "textflag.h"
 
-// func prefetch(p unsafe.Pointer, size uintptr)
-TEXT ·prefetch(SB), NOSPLIT, $0-16
+// func memory(p unsafe.Pointer, size uintptr)
+TEXT ·memory(SB), NOSPLIT, $0-16
 	MOVQ p+0(FP), AX
 	MOVQ size+8(FP), CX
 	ADDQ AX, CX

@@ -1,7 +1,7 @@
 #include "textflag.h"
 
-// func prefetch(p unsafe.Pointer, size uintptr)
-TEXT ·prefetch(SB), NOSPLIT, $0-16
+// func memory(p unsafe.Pointer, size uintptr)
+TEXT ·memory(SB), NOSPLIT, $0-16
 	MOVD p+0(FP), R0
 	MOVD size+8(FP), R1
 	ADD  R0, R1, R1
