@@ -59,6 +59,10 @@ func music(o options) error {
 	return nil
 }
 
+// answered is how long a call is answered until the transaction of its INVITE is gone
+// (RFC 6026 7.1: 64*T1), which is no part of what its music costs.
+const answered = 34 * time.Second
+
 func musicOf(o options, n int) error {
 	s, err := newStreams(o, n)
 	if err != nil {
@@ -68,6 +72,7 @@ func musicOf(o options, n int) error {
 	if err := s.fill(func() error { return s.calls.fill("701", n, filling) }); err != nil {
 		return err
 	}
+	time.Sleep(answered)
 	kinds := []struct {
 		name  string
 		every int // so many frames each caller sends a packet; 0 = never
@@ -139,10 +144,11 @@ func (s *streams) fill(f func() error) error {
 	return nil
 }
 
-// heap is what the last collection found alive, by the goal that it set; GOGC is 100.
+// heap is what the last collection found alive, in bytes, by the goal that it set.
 func (p *process) heap() float64 {
-	n, _ := p.metric("go_memstats_next_gc_bytes ") // 0 beside other figures is seen
-	return n / 2
+	goal, _ := p.metric("go_memstats_next_gc_bytes ") // 0 beside other figures is seen
+	percent, _ := p.metric("go_gc_gogc_percent ")
+	return goal / (1 + percent/100)
 }
 
 // floor measures the bare sender, in a process of its own, beside parks.
