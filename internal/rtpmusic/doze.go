@@ -1,5 +1,7 @@
 package rtpmusic
 
+import "time"
+
 // A socket that somebody polls costs whoever sends from it an eighth of the packet
 // more: once that is gone the system looks for those who wait to write, and finds the
 // poller. So a port to which music is played, and from which nothing urgent is to be
@@ -7,8 +9,15 @@ package rtpmusic
 // whether something has come. What wakes it: a new description, a key, a bridge, the
 // end of the music, a peer who is looked for. Then the poller has it for looseAfter.
 
-// dozeLook is how long what comes may wait then, ms: the longest packets are shorter.
-const dozeLook = 100
+// How long what comes may wait then, ms: the longest packets are shorter. From whoever has
+// said nothing for dozeDeep nothing but a key is to be expected, and to look is a thirtieth
+// of what their music costs.
+const (
+	dozeLook  = 100
+	dozeSleep = 300
+)
+
+const dozeDeep = 10 * time.Second
 
 // dozeReads is how many packets are read at a look: more than voice has. Who sends more
 // is heard no sooner.
@@ -17,8 +26,11 @@ const dozeReads = 16
 // looks is called for each frame: true if it is time to look what has come. The port
 // dozes from then on if it may.
 func (p *Port) looks(w *pacer, tick int64) bool {
-	ptime := p.music.ptime
-	if (int(tick)/ptime+int(p.num/2))%(dozeLook/ptime) != 0 { // not all at once
+	ptime, look := p.music.ptime, dozeLook
+	if p.out.dozes && w.now-max(p.out.heard, p.out.woken) >= dozeDeep {
+		look = dozeSleep
+	}
+	if (int(tick)/ptime+int(p.num/2))%(look/ptime) != 0 { // not all at once
 		return false
 	}
 	if p.out.dozes {

@@ -3,6 +3,7 @@ package rtpmusic
 import (
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -68,6 +69,9 @@ func TestDozes(t *testing.T) {
 	f.say("x", 3*dozeReads)
 	waitFor(t, "more than is read at once", func() bool { return e.Stats().In == before+3*dozeReads })
 
+	f.port.mu.Lock()
+	f.port.out.heard, f.port.out.woken = f.port.out.heard-dozeDeep, f.port.out.woken-dozeDeep
+	f.port.mu.Unlock()
 	f.press(1)
 	waitKey(t, keys, '1')
 	f.doze()
@@ -162,4 +166,37 @@ func TestKeysOfTheTired(t *testing.T) {
 func (l *poller) has(s *rawSocket) bool {
 	err := l.control(unix.EPOLL_CTL_MOD, s)
 	return err == nil
+}
+
+// Who has said nothing for long is looked at less often, until something comes.
+func TestSleepsDeep(t *testing.T) {
+	for ptime := ptimeStep; ptime <= maxPtime; ptime += ptimeStep {
+		for _, row := range []struct {
+			name         string
+			heard, woken time.Duration // ago
+			want         int           // ms between two looks at most
+		}{
+			{"heard lately", dozeDeep - 1, time.Hour, dozeLook},
+			{"woken lately", time.Hour, dozeDeep - 1, dozeLook},
+			{"silent", dozeDeep, dozeDeep, dozeSleep},
+		} {
+			const now = 2 * time.Hour
+			w, p := &pacer{now: now}, &Port{num: 10}
+			p.music.ptime = ptime
+			p.out.dozes, p.out.heard, p.out.woken = true, now-row.heard, now-row.woken
+			last, looks := int64(0), 0
+			for tick := int64(ptime); tick <= 6000; tick += int64(ptime) {
+				if p.looks(w, tick) {
+					if gap := int(tick - last); gap > row.want {
+						t.Errorf("%s, packets of %d ms: %d ms between two looks", row.name, ptime, gap)
+					}
+					last = tick
+					looks++
+				}
+			}
+			if least := 6000/row.want - 1; looks < least || looks > 6000/(row.want-ptime)+1 {
+				t.Errorf("%s, packets of %d ms: %d looks in 6 s", row.name, ptime, looks)
+			}
+		}
+	}
 }
