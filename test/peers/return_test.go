@@ -57,6 +57,7 @@ func TestReturnToAPhoneThatMayNotBeDisturbed(t *testing.T) {
 	}
 	tina.say(s, "dnd -a off")
 	s.eventually(func() bool { return p.metric(`parkd_returns_total{result="answered"}`) >= 1 }, "tina is called again")
+	tina.expect(s, "call established", 1) // the ACK has reached it: before that it hangs up nothing
 	tina.say(s, "bye")
 	parked.passes()
 	p.empty()
