@@ -32,11 +32,12 @@ func (f *life) start(l *Leg) {
 	f.timer = l.after(lifeTick, func() { f.tick(l) })
 }
 
-// resume watches a restored leg: each at a time of its own.
+// resume watches a restored leg: each at a time of its own, and behind what the start
+// owes it, whose answer proves as much.
 func (f *life) resume(l *Leg) {
 	f.proven()
 	f.asked = time.Now()
-	f.timer = l.after(rand.N(lifeTick), func() { f.tick(l) })
+	f.timer = l.after(2*l.m.spread()+rand.N(lifeTick), func() { f.tick(l) })
 }
 
 func (f *life) stop() { f.timer.Stop() }
