@@ -11,10 +11,11 @@ import (
 // Callers stand for the phones of any number of callers with Slots descriptors:
 // each caller is an address of 127.0.0.0/8, and each socket is at one port of all
 // of these. A filter throws every packet to them away in the kernel, so that
-// receiving costs next to nothing.
+// receiving costs next to nothing. One more is where all have their RTCP: phones have
+// that somewhere, too, and nobody is told that it went nowhere.
 type Callers struct {
-	fds   [Slots]int
-	ports [Slots]uint16
+	fds   [Slots + 1]int
+	ports [Slots + 1]uint16
 	live  atomic.Int32 // sockets that are open
 }
 
@@ -65,9 +66,12 @@ func (c *Callers) At(i int) netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, byte(2 + i>>16), byte(i >> 8), byte(i)}), c.ports[i%Slots])
 }
 
+// RTCP is the port of all callers' addresses where they want reports.
+func (c *Callers) RTCP() uint16 { return c.ports[Slots] }
+
 // slot is which socket and which phase the caller at an address has.
 func (c *Callers) slot(at netip.AddrPort) (int, bool) {
-	for i, p := range c.ports {
+	for i, p := range c.ports[:Slots] {
 		if p == at.Port() {
 			return i, true
 		}

@@ -88,7 +88,7 @@ type mouths struct {
 }
 
 func (c *Callers) mouths(ways []Way, every int) (*mouths, error) {
-	m := &mouths{fds: c.fds, every: max(every, 1)}
+	m := &mouths{fds: [Slots]int(c.fds[:]), every: max(every, 1)}
 	for _, w := range ways {
 		i, ok := c.slot(w.From)
 		if !ok {

@@ -121,7 +121,7 @@ func TestWalkDoesNotAllocate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		defer w.e.Close()
-		pc := newPacer(w.e)
+		pc := newPacer(w.e, 0)
 		pc.gather()
 		count := 0
 		for i, ptime := range []int{10, 20, 20, 30, 40, 50, 60} {

@@ -35,9 +35,9 @@ func (p *Port) fadeOut() {
 		return
 	}
 	m := &p.music
-	b := m.ending(make([]byte, packet.HeaderSize, packetRoom), min(m.ptime, framePtime)*bytesPerMs)
-	long := time.Duration(m.ptime) * time.Millisecond
-	p.sendNext(b, long, long, now)
+	long := min(m.ptime, framePtime)
+	b := m.ending(make([]byte, packet.HeaderSize, packetRoom), long*bytesPerMs)
+	p.sendNext(b, time.Duration(m.ptime)*time.Millisecond, time.Duration(long)*time.Millisecond, now)
 }
 
 // tailTime is for how long a voice goes on that was cut, as it dies away.

@@ -2,6 +2,7 @@ package rtpmusic
 
 import (
 	"bytes"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -260,32 +261,64 @@ func (e *Engine) listenStall(p *Port, d time.Duration) {
 	p.sock.(*connSocket).conn.(*fakeConn).stall = d
 }
 
+// Streams are spread evenly over the phases that their packets have, be these short or
+// long.
 func TestStreamsAreSpreadOverPhases(t *testing.T) {
+	for _, ptime := range []int{10, 20, 30, 60} {
+		t.Run(fmt.Sprintf("%d ms", ptime), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				defer w.e.Close()
+				tune := newLoop(1)
+				var phones []*phone
+				for i := range 36 {
+					f := w.phone(fmt.Sprintf("10.0.0.2:%d", 4000+i))
+					s := f.session(codec.PCMU, 0)
+					s.Ptime = ptime
+					f.port.Set(s)
+					f.port.Play(tune)
+					phones = append(phones, f)
+				}
+				time.Sleep(time.Second)
+				phases := map[time.Duration]int{}
+				for _, f := range phones {
+					got := f.received()
+					stream(t, got, ptime)
+					phases[got[0].at.Sub(w.e.start)%(time.Duration(ptime)*time.Millisecond)]++
+				}
+				for at, n := range phases {
+					if n != len(phones)*phase/ptime {
+						t.Errorf("%d of %d streams %v after the others", n, len(phones), at)
+					}
+				}
+				if len(phases) != ptime/phase {
+					t.Errorf("%d phases", len(phases))
+				}
+			})
+		})
+	}
+}
+
+// Each sender has ticks of its own, as long as there are as many, whenever streams come.
+func TestSendersTakeTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		defer w.e.Close()
-		tune := newLoop(1)
-		var phones []*phone
-		for i := range 40 {
-			f := w.phone("10.0.0.2:" + string([]byte{'4', '0', byte('0' + i/10), byte('0' + i%10)}))
-			f.port.Set(f.session(codec.PCMU, 0))
-			f.port.Play(tune)
-			phones = append(phones, f)
-		}
-		time.Sleep(time.Second)
-		phases := map[time.Duration]int{}
-		for _, f := range phones {
-			got := f.received()
-			stream(t, got, 20)
-			phases[got[0].at.Sub(w.e.start)%(20*time.Millisecond)]++
-		}
-		for phase, n := range phases {
-			if n > 2 {
-				t.Errorf("%d of 40 streams in phase %v", n, phase)
+		for _, n := range []int{1, 2, 3, phase} {
+			used := map[int]bool{}
+			for i := range n {
+				w := newPacer(nil, i*phase/n)
+				for tick := range int64(3 * phase) {
+					w.tick = tick
+					w.place(&Port{}, framePtime)
+				}
+				for at, ports := range w.rings[framePtime/ptimeStep-1] {
+					if len(ports) > 0 {
+						used[at%phase] = true
+					}
+				}
 			}
-		}
-		if len(phases) != 20 {
-			t.Errorf("%d phases", len(phases))
+			if len(used) != n {
+				t.Errorf("%d senders send in %d of %d ticks", n, len(used), phase)
+			}
 		}
 	})
 }
@@ -297,7 +330,7 @@ func TestFramesDoNotAllocate(t *testing.T) {
 		f := w.phone("10.0.0.2:4000")
 		f.port.Set(f.session(codec.PCMU, 0))
 		must(t, f.conn.Close()) // packets go nowhere
-		p := newPacer(w.e)
+		p := newPacer(w.e, 0)
 		p.gather()
 		f.port.music.play(newLoop(1), 0)
 		f.port.Place()

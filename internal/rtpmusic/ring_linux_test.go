@@ -111,7 +111,7 @@ func TestRingTellsWhatFailed(t *testing.T) {
 // Without a ring music is sent as well.
 func TestFramesWithoutRing(t *testing.T) {
 	e := newTestEngine(t)
-	w := newPacer(e)
+	w := newPacer(e, 0)
 	w.frames = make([]frame, 0, batchSize)
 	f, g := newPeer(t, e, loopback), newPeer(t, e, loopback)
 	for _, p := range []*peer{f, g} {

@@ -20,6 +20,7 @@ type generator struct {
 	local string
 	sinks *sinks
 	at    func(n int) netip.AddrPort // where caller n receives
+	rtcp  uint16                     // the port of reports to all of them; 0 = the one beside, where nobody is
 	next  int
 	hold  bool // callers are on hold: no music to them
 	ended chan struct{}
@@ -88,6 +89,9 @@ func (g *generator) invite(ext string, leave bool) *call {
 	}
 	sdp := fmt.Sprintf("v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 %s\r\nt=0 0\r\nm=audio %d RTP/AVP 0 101\r\na=rtpmap:101 telephone-event/8000\r\na=%s\r\n",
 		c.at.Addr(), c.at.Port(), way)
+	if g.rtcp != 0 {
+		sdp += fmt.Sprintf("a=rtcp:%d\r\n", g.rtcp)
+	}
 	uri := "sip:" + ext + "@127.0.0.1"
 	g.request("INVITE", uri, c.id, "<"+uri+">", 1, "Content-Type: application/sdp\r\n", sdp)
 	return c

@@ -114,7 +114,9 @@ func newStreams(o options, n int) (s *streams, err error) {
 		s.close()
 		return nil, err
 	}
-	s.calls.at, s.beside.at = s.callers.At, s.callers.At
+	for _, g := range []*generator{s.calls, s.beside} {
+		g.at, g.rtcp = s.callers.At, s.callers.RTCP()
+	}
 	return s, nil
 }
 
