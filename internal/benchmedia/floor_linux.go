@@ -18,9 +18,9 @@ const packetSize = 172
 const clockEvery = 16
 
 // Floor is a bare paced sender to so many addresses: as many plain UDP sockets,
-// one thread, the phases of 1 ms that music has, one sendto a packet, and nothing
-// else. It sends for warm and then for window, which alone is counted. As parkd,
-// it passes a phase over that is late by a whole packet.
+// one thread, phases of 1 ms, one sendto a packet, and nothing else. It sends for warm
+// and then for window, which alone is counted. As parkd, it passes a phase over that is
+// late by a whole packet.
 func Floor(ctx context.Context, to []netip.AddrPort, warm, window time.Duration) (Sent, error) {
 	type result struct {
 		sent Sent

@@ -45,7 +45,8 @@ type streams struct {
 
 // music: what streams of music cost a packet and how late they are, beside parks,
 // while callers are silent, are heard now and then, and talk. The floor is measured
-// before, between and after, beside as many parks, while parkd is stopped.
+// before, between and after, beside as many parks, while parkd is stopped; and how late
+// it is beside callers who talk, since these take much of the CPU.
 func music(o options) error {
 	for text := range strings.SplitSeq(o.streams, ",") {
 		n, err := strconv.Atoi(text)
@@ -80,7 +81,7 @@ func musicOf(o options, n int) error {
 	rounds := make([][]mediaRound, len(kinds))
 	for range o.rounds {
 		for i, k := range kinds {
-			if err := s.floor(); err != nil {
+			if err := s.measureFloor(); err != nil {
 				return err
 			}
 			r, err := s.round(k.every)
@@ -90,7 +91,7 @@ func musicOf(o options, n int) error {
 			rounds[i] = append(rounds[i], r)
 		}
 	}
-	if err := s.floor(); err != nil {
+	if err := s.measureFloor(); err != nil {
 		return err
 	}
 	s.printFloor()
@@ -153,8 +154,17 @@ func (p *process) heap() float64 {
 	return goal / (1 + percent/100)
 }
 
+// measureFloor adds to the floors.
+func (s *streams) measureFloor() error {
+	sent, err := s.floor()
+	if err == nil {
+		s.floors = append(s.floors, sent)
+	}
+	return err
+}
+
 // floor measures the bare sender, in a process of its own, beside parks.
-func (s *streams) floor() error {
+func (s *streams) floor() (sent benchmedia.Sent, err error) {
 	s.parkd.cmd.Process.Signal(syscall.SIGSTOP)
 	defer s.parkd.cmd.Process.Signal(syscall.SIGCONT)
 	args := []string{"floor", warm.String(), s.o.window.String()}
@@ -163,26 +173,24 @@ func (s *streams) floor() error {
 	}
 	self, err := os.Executable()
 	if err != nil {
-		return err
+		return sent, err
 	}
 	cmd := exec.Command(self, args...)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
-		return err
+		return sent, err
 	}
 	if err := cmd.Start(); err != nil {
-		return err
+		return sent, err
 	}
 	_, _, failed := s.beside.churn("702", mediaParks, warm+s.o.window)
-	var sent benchmedia.Sent
 	if err := json.NewDecoder(out).Decode(&sent); err != nil {
-		return fmt.Errorf("floor: %w", err)
+		return sent, fmt.Errorf("floor: %w", err)
 	}
 	if err := cmd.Wait(); err != nil {
-		return fmt.Errorf("floor: %w", err)
+		return sent, fmt.Errorf("floor: %w", err)
 	}
-	s.floors = append(s.floors, sent)
-	return failed
+	return sent, failed
 }
 
 // floorMain is the floor's process: for how long, and to which addresses.
@@ -217,14 +225,15 @@ type mediaRound struct {
 	done         int         // parks
 	talk         benchmedia.Sent
 	deaf         benchmedia.Sent // the same callers, to nobody
+	floor        benchmedia.Sent // beside these
 }
 
 // round measures the streams while each caller sends a packet every so many frames.
 func (s *streams) round(every int) (r mediaRound, err error) {
 	if every > 0 {
 		ways := s.calls.ways()
-		if every == 1 { // what talking costs whoever talks
-			if r.deaf, err = s.deaf(ways); err != nil {
+		if every == 1 {
+			if r.floor, r.deaf, err = s.deaf(ways); err != nil {
 				return r, err
 			}
 		}
@@ -247,21 +256,20 @@ func (s *streams) round(every int) (r mediaRound, err error) {
 	return r, err
 }
 
-// deaf has callers talk for a second to sockets that throw all of it away, as a
-// filter does: to each other's.
-func (s *streams) deaf(ways []benchmedia.Way) (benchmedia.Sent, error) {
+// deaf measures the floor while callers talk to sockets that throw all of it away, as a
+// filter does: to each other's. It tells what that costs them, too.
+func (s *streams) deaf(ways []benchmedia.Way) (floor, talked benchmedia.Sent, err error) {
 	var to []benchmedia.Way
 	for i, w := range ways {
 		to = append(to, benchmedia.Way{From: w.From, To: ways[(i+1)%len(ways)].From})
 	}
-	s.parkd.cmd.Process.Signal(syscall.SIGSTOP)
-	defer s.parkd.cmd.Process.Signal(syscall.SIGCONT)
 	talk, err := s.callers.Talk(to, 1)
 	if err != nil {
-		return benchmedia.Sent{}, err
+		return floor, talked, err
 	}
-	time.Sleep(time.Second)
-	return talk.End(), nil
+	defer func() { talked = talk.End() }()
+	floor, err = s.floor()
+	return floor, talked, err
 }
 
 // ways are those of the packets of who is parked.
@@ -379,9 +387,9 @@ func (s *streams) bare() (median, least, most time.Duration) {
 func (s *streams) print(name string, rounds []mediaRound) {
 	bare, _, _ := s.bare()
 	var all, alone, rest, park latencies
-	var late, floorLate benchmedia.Lateness
+	var late, floorLate, amid benchmedia.Lateness
 	sent, due := 0, 0.0
-	filter := ""
+	filter, among := "", ""
 	for _, r := range rounds {
 		all = append(all, r.alone.Packet())
 		alone = append(alone, r.parks.pacing/time.Duration(max(r.parks.Packets, 1)))
@@ -392,15 +400,17 @@ func (s *streams) print(name string, rounds []mediaRound) {
 		if r.deaf.Packets > 0 {
 			filter = fmt.Sprintf("; a packet of theirs costs who sends it %v, %v if it is thrown away at once; parkd read %.1f %% of them",
 				r.talk.Packet(), r.deaf.Packet(), share(r.alone.in, r.alone.Packets))
+			amid = amid.Plus(r.floor.Late)
+			among = fmt.Sprintf(", %.2f to that of a floor beside who talks, %v", float64(late.At(0.999))/float64(max(amid.At(0.999), 1)), us(amid.At(0.999)))
 		}
 	}
 	for _, f := range s.floors {
 		floorLate = floorLate.Plus(f.Late)
 	}
 	ratio := func(d time.Duration) float64 { return float64(d) / float64(bare) }
-	fmt.Printf("music    %d streams, %s: %v of CPU a packet, ratio %.2f (%v of it beside the pacing threads); beside %d parks a second the pacing threads %v, ratio %.2f, and what is left %v a park; late %v, %v at 99 %%, %v at 99.9 %%: ratio %.2f; %.2f %% left out%s\n",
+	fmt.Printf("music    %d streams, %s: %v of CPU a packet, ratio %.2f (%v of it beside the pacing threads); beside %d parks a second the pacing threads %v, ratio %.2f, and what is left %v a park; late %v, %v at 99 %%, %v at 99.9 %%: ratio %.2f%s; %.2f %% left out%s\n",
 		s.n, name, mid(all), ratio(mid(all)), mid(rest), mediaParks, mid(alone), ratio(mid(alone)), us(mid(park)),
-		us(late.At(0.5)), us(late.At(0.99)), us(late.At(0.999)), float64(late.At(0.999))/float64(max(floorLate.At(0.999), 1)), max(0, 100*(1-float64(sent)/due)), filter)
+		us(late.At(0.5)), us(late.At(0.99)), us(late.At(0.999)), float64(late.At(0.999))/float64(max(floorLate.At(0.999), 1)), among, max(0, 100*(1-float64(sent)/due)), filter)
 }
 
 // mid is the median, exactly.

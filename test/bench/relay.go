@@ -24,7 +24,7 @@ func relay(o options) error {
 	var each, deaf, talk latencies
 	in, out := 0, 0
 	for range o.rounds {
-		if err := s.floor(); err != nil {
+		if err := s.measureFloor(); err != nil {
 			return err
 		}
 		r, err := s.round(1)
@@ -35,7 +35,7 @@ func relay(o options) error {
 		deaf, talk = append(deaf, r.deaf.Packet()), append(talk, r.talk.Packet())
 		in, out = in+r.alone.in, out+r.alone.Packets
 	}
-	if err := s.floor(); err != nil {
+	if err := s.measureFloor(); err != nil {
 		return err
 	}
 	bare, least, most := s.bare()
