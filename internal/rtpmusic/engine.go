@@ -114,7 +114,7 @@ func NewEngine(c Config) *Engine {
 	}
 	e.readers = make([]counters, n)
 	for i := range n {
-		w := newPacer(e, i*phase/n) // they share less if each sends while the others sleep
+		w := newPacer(e, i%phase) // they share less if each sends while the others sleep
 		e.pacers = append(e.pacers, w)
 		e.wg.Go(w.run)
 	}

@@ -99,6 +99,7 @@ func TestNewDescriptionOpensLatching(t *testing.T) {
 	f := newPeer(t, e, loopback)
 	f.port.Play(newLoop(1))
 	f.sayUntil("the join", func() bool { return f.port.isJoined() && f.port.isFiltered(t) })
+	f.read(e.Stats(), 0) // else the rest would settle it once more
 	outside := newSocket(t, netip.MustParseAddr("127.0.0.2"))
 	f.port.Set(f.session(addrOf(f.conn)))
 	if f.port.isJoined() || f.port.isFiltered(t) {

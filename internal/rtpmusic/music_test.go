@@ -299,28 +299,40 @@ func TestStreamsAreSpreadOverPhases(t *testing.T) {
 	}
 }
 
-// Each sender has ticks of its own, as long as there are as many, whenever streams come.
-func TestSendersTakeTurns(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		for _, n := range []int{1, 2, 3, phase} {
-			used := map[int]bool{}
-			for i := range n {
-				w := newPacer(nil, i*phase/n)
-				for tick := range int64(3 * phase) {
-					w.tick = tick
-					w.place(&Port{}, framePtime)
-				}
-				for at, ports := range w.rings[framePtime/ptimeStep-1] {
-					if len(ports) > 0 {
-						used[at%phase] = true
-					}
-				}
+// A sender uses few slots while they are enough, then more, and fills all it uses evenly,
+// whenever streams come. Senders do so at ticks of their own.
+func TestSlotsAreFewAndEven(t *testing.T) {
+	few := framePtime / phase // slots
+	for _, row := range []struct{ shift, streams, slots int }{
+		{0, 3, 3}, {0, few, few}, {0, few * slotFill, few}, {1, few * slotFill, few},
+		{0, 2 * few * slotFill, 2 * few}, {3, 5 * few * slotFill, framePtime}, {0, 6 * few * slotFill, framePtime},
+	} {
+		w := newPacer(nil, row.shift)
+		for i := range row.streams {
+			w.tick = int64(7 * i)
+			w.place(&Port{}, framePtime)
+		}
+		used, most, first := 0, 0, 0
+		for at, ports := range w.rings[framePtime/ptimeStep-1] {
+			if len(ports) == 0 {
+				continue
 			}
-			if len(used) != n {
-				t.Errorf("%d senders send in %d of %d ticks", n, len(used), phase)
+			used, most = used+1, max(most, len(ports))
+			if at%phase == row.shift {
+				first += len(ports)
 			}
 		}
-	})
+		if used != row.slots || most > (row.streams+used-1)/used || first < min(row.streams, few*slotFill) {
+			t.Errorf("%d streams: %d slots with %d at most, %d in the first ones, want %d slots", row.streams, used, most, first, row.slots)
+		}
+	}
+	e := newWorld(t).e
+	defer e.Close()
+	for i, w := range e.pacers {
+		if w.shift != int64(i%phase) {
+			t.Errorf("sender %d begins at tick %d", i, w.shift)
+		}
+	}
 }
 
 func TestFramesDoNotAllocate(t *testing.T) {

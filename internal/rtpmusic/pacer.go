@@ -11,8 +11,8 @@ import (
 
 // pacer sends the music of many ports, each frame at its time. Time is cut into
 // ticks of 1 ms since the engine started; a stream with packets of n ms is in one
-// of n slots and is walked every n ticks. Every phase-th slot is used, and these are
-// evenly full. A slot that is late by a whole packet is passed over: its streams
+// of n slots and is walked every n ticks. As few slots are used as are enough, and these
+// are evenly full. A slot that is late by a whole packet is passed over: its streams
 // notice by the tick of their last frame, and skip.
 type pacer struct {
 	e     *Engine
@@ -54,10 +54,17 @@ const frameRoom = packet.HeaderSize + maxPtime*bytesPerMs + srtp.Overhead
 // at; a port stays locked for as long as that takes, some 80 µs. A power of two.
 const batchSize = 32
 
-// phase is how many ticks a sender sleeps at a time if it has many streams; packets of
-// ptimeStep have whole ones. To wake up, with nothing in the caches and a timer to be
-// set, takes some 25 µs on a virtual machine: as long as to send fifteen frames.
-const phase = 5
+// phase is how many ticks a sender sleeps at a time, until slots of slotFill streams are
+// not enough; packets of ptimeStep have whole phases. To wake up, with nothing in the
+// caches, takes some 25 µs on a virtual machine: as long as to send fifteen frames. But
+// the last ones of a slot wait for all others, and all of them if somebody else has the
+// CPU just then. So with more streams there are more slots: those phaseStep ticks after
+// the first ones, then those as much later. Senders begin a tick apart.
+const (
+	phase     = 5
+	slotFill  = 500
+	phaseStep = 2
+)
 
 func newPacer(e *Engine, shift int) *pacer {
 	w := &pacer{e: e, shift: int64(shift), wake: make(chan struct{}, 1)}
@@ -137,15 +144,20 @@ func (w *pacer) adopt() {
 	}
 }
 
-// place puts a port into the emptiest slot of its ptime, the soonest of several.
+// place puts a port into the emptiest slot of its ptime that is used, or is to be used
+// from now on; the soonest of several.
 func (w *pacer) place(p *Port, ptime int) {
-	slots := w.rings[ptime/ptimeStep-1]
-	soon := w.tick + (w.shift+phase-w.tick%phase)%phase
-	best := int(soon % int64(ptime))
-	for i := phase; i < ptime; i += phase {
-		j := int((soon + int64(i)) % int64(ptime))
-		if len(slots[j]) < len(slots[best]) {
-			best = j
+	slots, best := w.rings[ptime/ptimeStep-1], -1
+	for turn := range int64(phase) {
+		soon := w.tick + (w.shift+turn*phaseStep+phase-w.tick%phase)%phase
+		for i := 0; i < ptime; i += phase {
+			j := int((soon + int64(i)) % int64(ptime))
+			if best < 0 || len(slots[j]) < len(slots[best]) {
+				best = j
+			}
+		}
+		if len(slots[best]) < slotFill {
+			break
 		}
 	}
 	slots[best] = append(slots[best], p)
