@@ -15,10 +15,14 @@ import (
 const quietHeap = 24 << 20
 
 // perHeap is the percentage of SetGCPercent at which a heap of which so many bytes live
-// becomes as large as quietHeap; 100, which Go has by itself, where that is less.
-func perHeap(live uint64) int {
+// becomes as large as quietHeap; 100, which Go has by itself, where that is less. Go takes
+// it of the roots, too: what it scans besides, as stacks.
+func perHeap(live, roots uint64) int {
 	const least = 4 << 20 // Go scales by it what it leaves alone however little lives
-	return max(100, int(100*quietHeap/max(live, least))-100)
+	if live >= quietHeap {
+		return 100
+	}
+	return min(max(100, int(100*(quietHeap-live)/max(live+roots, least))), 500)
 }
 
 // collectSeldom has that kept to after each collection, unless the environment says how it
@@ -27,13 +31,14 @@ func collectSeldom() {
 	if os.Getenv("GOGC") != "" {
 		return
 	}
-	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	s := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/scan/stack:bytes"}, {Name: "/gc/scan/globals:bytes"}}
 	percent := 0
 	var adjust func()
 	adjust = func() {
-		metrics.Read(live)
+		metrics.Read(s)
 		// To set it stops the world for a moment, so it is not done for a little.
-		if p := perHeap(live[0].Value.Uint64()); p > percent*9/8 || p < percent*7/8 || p == 100 && percent != 100 {
+		p := perHeap(s[0].Value.Uint64(), s[1].Value.Uint64()+s[2].Value.Uint64())
+		if p > percent*9/8 || p < percent*7/8 || p == 100 && percent != 100 {
 			percent = p
 			debug.SetGCPercent(p)
 		}

@@ -10,19 +10,22 @@ import (
 
 func TestPerHeap(t *testing.T) {
 	for _, c := range []struct {
-		live uint64 // bytes
-		want int
+		live, roots uint64 // bytes
+		want        int
 	}{
-		{0, 500},
-		{1 << 20, 500},
-		{4 << 20, 500},
-		{8 << 20, 200},
-		{12 << 20, 100},
-		{13 << 20, 100},
-		{1 << 34, 100},
+		{0, 0, 500},
+		{1 << 20, 0, 500},
+		{4 << 20, 0, 500},
+		{8 << 20, 0, 200},
+		{12 << 20, 0, 100},
+		{13 << 20, 0, 100},
+		{1 << 34, 0, 100},
+		{4 << 20, 4 << 20, 250},
+		{4 << 20, 16 << 20, 100},
+		{1 << 10, 1 << 34, 100},
 	} {
-		if got := perHeap(c.live); got != c.want {
-			t.Errorf("%d bytes live: %d, want %d", c.live, got, c.want)
+		if got := perHeap(c.live, c.roots); got != c.want {
+			t.Errorf("%d bytes live, %d of roots: %d, want %d", c.live, c.roots, got, c.want)
 		}
 	}
 }

@@ -37,7 +37,7 @@ func (f *life) start(l *Leg) {
 func (f *life) resume(l *Leg) {
 	f.proven()
 	f.asked = time.Now()
-	f.timer = l.after(2*l.m.spread()+rand.N(lifeTick), func() { f.tick(l) })
+	f.timer = l.after(time.Second+2*l.m.spread()+rand.N(lifeTick), func() { f.tick(l) })
 }
 
 func (f *life) stop() { f.timer.Stop() }

@@ -61,6 +61,7 @@ type Manager struct {
 	direct atomic.Int64 // calls whose media flows past us
 
 	effects atomic.Uint64 // handed out so far
+	revived int           // legs of a former process that Restore has read; set before any begins
 
 	mu       sync.Mutex // leaf
 	legs     map[string]*Leg

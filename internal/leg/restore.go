@@ -14,7 +14,7 @@ import (
 // spread is over what time restored legs send what each has to send: no more than
 // a thousand requests a second go out because of a start.
 func (m *Manager) spread() time.Duration {
-	return max(500*time.Millisecond, time.Duration(m.Count())*time.Millisecond)
+	return max(500*time.Millisecond, time.Duration(m.revived)*time.Millisecond)
 }
 
 // Restore takes the legs of a former process up again: dialogs, media on the
@@ -37,6 +37,7 @@ func (m *Manager) Restore(records map[string][]byte) map[string]error {
 		}
 		list = append(list, v)
 	}
+	m.revived = len(list)
 	for _, v := range list { // all before any is given a port that may be another's
 		v.rebind()
 	}

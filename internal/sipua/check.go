@@ -89,7 +89,7 @@ func syntax(req *sip.Request) *refusal {
 		return bad("Bad Call-ID")
 	case req.CSeq() == nil:
 		return bad("Bad CSeq")
-	case sip.RequestMethod(strings.TrimSpace(string(req.CSeq().MethodName))) != req.Method:
+	case req.CSeq().MethodName != req.Method:
 		return bad("CSeq Method Mismatch") // RFC 3261 8.1.1.5
 	}
 	for _, name := range single {

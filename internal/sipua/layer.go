@@ -141,6 +141,9 @@ func tolerant() map[string]sip.HeaderParser {
 			if err != nil && err.Error() != "comma detected" { // sipgo's sign of a list
 				return sip.NewHeader(string(field), text), nil
 			}
+			if c, ok := h.(*sip.CSeqHeader); ok { // sipgo takes one blank off, of any number (RFC 3261 25.1: LWS)
+				c.MethodName = sip.RequestMethod(strings.Trim(string(c.MethodName), " \t"))
+			}
 			return h, err
 		}
 	}
