@@ -29,7 +29,7 @@ const (
 
 // BenchmarkMusic plays to many peers and reports, per packet, the CPU time (user
 // and system, by getrusage) of the engine and of a bare paced sender of as many
-// plain sockets: one thread, the same 1 ms phases, one sendto a packet and nothing
+// plain sockets: one thread, phases of 1 ms, one sendto a packet and nothing
 // else. Peers are sockets that nobody reads.
 func BenchmarkMusic(b *testing.B) {
 	for _, n := range []int{1000, 4000} {

@@ -58,8 +58,8 @@ const batchSize = 32
 // not enough; packets of ptimeStep have whole phases. To wake up, with nothing in the
 // caches, takes some 25 µs on a virtual machine: as long as to send fifteen frames. But
 // the last ones of a slot wait for all others, and all of them if somebody else has the
-// CPU just then. So with more streams there are more slots: those phaseStep ticks after
-// the first ones, then those as much later. Senders begin a tick apart.
+// CPU just then. So with more streams of a ptime it has more slots: those phaseStep ticks
+// after the first ones, then those as much later. Senders begin a tick apart.
 const (
 	phase     = 5
 	slotFill  = 500
@@ -75,8 +75,8 @@ func newPacer(e *Engine, shift int) *pacer {
 	return w
 }
 
-// add takes over a port that plays; its first frame goes out within a packet's
-// time, at a tick that few others use.
+// add takes over a port that plays; its first frame goes out within the time of two
+// packets, mostly of one: the sender finds it when it wakes next.
 func (w *pacer) add(p *Port) {
 	w.load.Add(1)
 	w.mu.Lock()

@@ -24,3 +24,24 @@ func TestPacketsGather(t *testing.T) {
 		}
 	})
 }
+
+// All that has come is read before the reader lets more gather: else whoever sends fast
+// fills the queue of a port, and its peer is heard late or not at all.
+func TestBurstsAreReadAtOnce(t *testing.T) {
+	e := newTestEngine(t)
+	f, g := newPeer(t, e, loopback), newPeer(t, e, loopback)
+	Bridge(f.port, g.port)
+	const burst = 100
+	for try := range 5 { // of which others may have the CPU
+		before := e.Stats().In
+		f.say("x", burst)
+		began := time.Now()
+		waitFor(t, "the burst", func() bool { return e.Stats().In == before+burst })
+		took := time.Since(began)
+		if took < burst*gatherTime/2 {
+			return
+		}
+		t.Logf("burst %d took %v", try, took)
+	}
+	t.Error("packets wait for each other though more have come")
+}
