@@ -19,10 +19,10 @@ const quietHeap = 24 << 20
 // it of the roots, too: what it scans besides, as stacks.
 func perHeap(live, roots uint64) int {
 	const least = 4 << 20 // Go scales by it what it leaves alone however little lives
-	if live >= quietHeap {
+	if live = max(live, least); live >= quietHeap {
 		return 100
 	}
-	return min(max(100, int(100*(quietHeap-live)/max(live+roots, least))), 500)
+	return max(100, int(100*(quietHeap-live)/(live+roots)))
 }
 
 // collectSeldom has that kept to after each collection, unless the environment says how it
